@@ -1,0 +1,48 @@
+# One rule a task; `make help` lists them. Nothing that the shell has activated
+# (conda, a venv, PYTHONPATH, ...) reaches the book's own environment in .venv.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
+unexport VIRTUAL_ENV CONDA_PREFIX JUPYTER_PATH JUPYTER_CONFIG_DIR MPLBACKEND
+export PYTHONNOUSERSITE := 1
+
+PYTHON := .venv/bin/python
+PAGES  := $(basename $(notdir $(wildcard book/*.ipynb)))
+
+.PHONY: help html test lab edit notebooks lock clean
+
+help: ## list the tasks
+	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-15s %s\n", $$1, $$2 }'
+
+.venv/installed: requirements.txt tools/install.sh
+	@tools/install.sh $(MAKECMDGOALS)
+
+html: .venv/installed ## build the site: execute the pages, stop at any failure or warning
+	@$(PYTHON) tools/pages.py execute
+	@.venv/bin/jupyter-book build --all --quiet -W -n --keep-going .
+
+test: html ## run every check: the recorded outputs, the pages, the site
+	@$(PYTHON) -m pytest --nbval book tests -n auto --dist loadfile
+
+lab: .venv/installed $(PAGES:%=scratch/%.ipynb) ## open JupyterLab on a scratch copy of the pages
+	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
+
+scratch/%.ipynb: | book/%.ipynb
+	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $| $@
+
+edit: .venv/installed ## open JupyterLab on the pages themselves
+	@cd book && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
+
+notebooks: .venv/installed ## execute every page again and record its outputs
+	@$(PYTHON) tools/pages.py record
+	@git --no-pager diff --stat -- book/*.ipynb 2>/dev/null || true
+
+lock: .venv/installed ## pin requirements.in's newest versions in requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--output-file requirements.txt requirements.in
+	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 x86_64-apple-darwin; do \
+		.venv/bin/uv pip install --quiet --dry-run --only-binary :all: --target _build/none \
+			--python $(PYTHON) --python-platform $$platform -r requirements.txt || exit 1; \
+	done
+
+clean: ## remove what was built (the environment stays: rm -r .venv)
+	@rm -rf _build

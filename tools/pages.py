@@ -1,0 +1,162 @@
+"""Run the pages: `execute` for the site, `record` for validation.
+
+Both run each page in a kernel of its own, as many at a time as there are cores, and
+end a page at its first failing cell. `execute` fills the cache that Jupyter Book
+reads, with what is not in it yet; `record` runs every page and writes its outputs to
+book/NAME.ipynb.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import jupytext
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "_build" / ".jupyter_cache"
+CELL_SECONDS = 120
+
+
+class PageFailed(Exception):
+    """A page did not run to its end; the message names page, line, cell and cause."""
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def read(page):
+    """The page as a notebook without outputs, as it is recorded."""
+    try:
+        notebook = jupytext.read(page, fmt="md:myst")
+    except Exception as error:  # from YAML, from jupytext, from the file system
+        raise PageFailed(f"{page.relative_to(ROOT)}: no MyST notebook: {error}")
+    # Only the Markdown file is paired; a copy of the notebook stands alone.
+    notebook.metadata.pop("jupytext", None)
+    taken = set()
+    for cell in notebook.cells:
+        # An id made from the text stays the same until the cell changes.
+        name = cell.cell_type + cell.source
+        while (digest := hashlib.sha1(name.encode()).hexdigest()[:8]) in taken:
+            name += " "
+        taken.add(digest)
+        cell.id = digest
+    return notebook
+
+
+def pages():
+    """The pages that have code, by path."""
+    found = {page: read(page) for page in sorted(ROOT.glob("book/*.md"))}
+    return {page: notebook for page, notebook in found.items() if code_cells(notebook)}
+
+
+async def run(page, notebook):
+    """Execute the page's notebook in place.
+
+    Raises PageFailed where a cell raises without the tag `raises-exception`, takes
+    longer than CELL_SECONDS, or kills its kernel.
+    """
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(page.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
+    running = None
+
+    def started(cell, cell_index):
+        nonlocal running
+        running = cell
+
+    client.on_cell_execute = started
+    try:
+        await client.async_execute()
+        return
+    except CellExecutionError as error:
+        cause = f"{error.ename}: {error.evalue}"
+    except CellTimeoutError:
+        cause = f"no end after {CELL_SECONDS} s"
+    except DeadKernelError:
+        cause = "the kernel died"
+    except RuntimeError as error:
+        cause = str(error)
+
+    where = page.relative_to(ROOT)
+    if running is None:
+        raise PageFailed(f"{where}: {cause}")
+    line = page.read_text("utf-8").partition(running.source)[0].count("\n") + 1
+    number = code_cells(notebook).index(running) + 1
+    raise PageFailed(f"{where}:{line}: code cell {number}: {cause}")
+
+
+def cached(cache, notebook):
+    """Whether the cache holds this notebook's outputs, with no error it must not have."""
+    try:
+        _, merged = cache.merge_match_into_notebook(notebook)
+    except KeyError:
+        return False
+    return not any(
+        output.output_type == "error"
+        for cell in code_cells(merged)
+        if "raises-exception" not in cell.metadata.get("tags", [])
+        for output in cell.outputs
+    )
+
+
+def write(path, text):
+    """Write a file whole or not at all."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}", delete=False
+    ) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+async def main(task):
+    cache = get_cache(str(CACHE))
+    try:
+        todo = pages()
+    except PageFailed as failure:
+        return str(failure)
+    if task == "execute":
+        todo = {page: nb for page, nb in todo.items() if not cached(cache, nb)}
+    core = asyncio.Semaphore(os.cpu_count())
+
+    async def one(page, notebook):
+        async with core:
+            await run(page, notebook)
+        bundle = CacheBundleIn(notebook, str(page))
+        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        if task == "record":
+            write(page.with_suffix(".ipynb"), nbformat.writes(notebook) + "\n")
+        print(page.relative_to(ROOT), "ran", flush=True)
+
+    results = await asyncio.gather(
+        *(one(page, notebook) for page, notebook in todo.items()),
+        return_exceptions=True,
+    )
+    failures = [result for result in results if result]
+    for failure in failures:
+        if not isinstance(failure, PageFailed):
+            raise failure
+        print(failure, file=sys.stderr)
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("task", choices=["execute", "record"])
+    os.environ["SOURCE_DATE_EPOCH"] = "0"  # figures carry no date
+    sys.exit(asyncio.run(main(parser.parse_args().task)))
