@@ -1,0 +1,77 @@
+"""How nbval compares a recorded output with a new one.
+
+nbval asks whether the two texts differ. Ours compare their decimal numbers with a
+tolerance, since other processors round otherwise, and everything else exactly: words,
+shapes, integers, how many numbers there are.
+"""
+
+import math
+import re
+import tempfile
+
+import nbval.kernel
+import nbval.plugin
+from jupyter_client.manager import KernelManager
+
+RELATIVE = 2e-5
+# Only for two numbers that are both as good as zero beside numbers of order one.
+NEARLY_ZERO = 1e-6
+
+# A number with a decimal point or an exponent that is not part of a name, a version
+# or a path, and the white space that NumPy pads it with.
+DECIMAL = re.compile(
+    r"\s*(?<![\w.])([-+]?(?:\d+\.\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+))"
+    r"(?!(?!j\b)\w|\.\d)\s*",
+    re.IGNORECASE,
+)
+
+
+def same_number(a, b):
+    """Whether two decimal numbers are equal but for rounding."""
+    if abs(a) < NEARLY_ZERO and abs(b) < NEARLY_ZERO:
+        return True
+    return math.isclose(a, b, rel_tol=RELATIVE)
+
+
+def same_output(a, b):
+    """Whether two texts are equal but for the rounding of their decimal numbers."""
+    words_a, words_b = DECIMAL.split(a)[::2], DECIMAL.split(b)[::2]
+    numbers_a, numbers_b = DECIMAL.findall(a), DECIMAL.findall(b)
+    return words_a == words_b and all(
+        same_number(float(x), float(y)) for x, y in zip(numbers_a, numbers_b)
+    )
+
+
+class Output(str):
+    """The text of an output, which is equal to another one by `same_output`."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return same_output(str(self), str(other))
+
+    def __ne__(self, other):
+        return not self == other
+
+
+class FileKernelManager(KernelManager):
+    """Talks to its kernel through files: for a TCP port, two kernels may race."""
+
+    def __init__(self, **kwargs):
+        self._folder = tempfile.TemporaryDirectory(prefix="kernel-")
+        super().__init__(transport="ipc", ip=f"{self._folder.name}/ipc", **kwargs)
+
+
+def sanitize(cell, text):
+    return Output(text) if isinstance(text, str) else text
+
+
+nbval.plugin.IPyNbCell.sanitize = sanitize
+nbval.kernel.KernelManager = FileKernelManager
+
+
+def pytest_configure(config):
+    # The kernel of this environment, whatever else is called "python3".
+    config.option.nbval_current_env = True
+    # nbval does not notice that a kernel died; its own limit is half an hour.
+    config.option.nbval_cell_timeout = 120
