@@ -20,7 +20,7 @@ html: .venv/installed ## build the site: execute the pages, stop at any failure 
 	@.venv/bin/jupyter-book build --all --quiet -W -n --keep-going .
 
 test: html ## run every check: the recorded outputs, the pages, the site
-	@$(PYTHON) -m pytest --nbval book tests -n auto --dist loadfile
+	@$(PYTHON) -m pytest --nbval book tests -n auto
 
 lab: .venv/installed $(PAGES:%=scratch/%.ipynb) ## open JupyterLab on a scratch copy of the pages
 	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab

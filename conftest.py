@@ -11,7 +11,9 @@ import tempfile
 
 import nbval.kernel
 import nbval.plugin
+import pytest
 from jupyter_client.manager import KernelManager
+from xdist.scheduler import LoadScopeScheduling
 
 RELATIVE = 2e-5
 # Only for two numbers that are both as good as zero beside numbers of order one.
@@ -68,6 +70,18 @@ def sanitize(cell, text):
 
 nbval.plugin.IPyNbCell.sanitize = sanitize
 nbval.kernel.KernelManager = FileKernelManager
+
+
+class NotebookScheduling(LoadScopeScheduling):
+    """Keeps the cells of a notebook on one worker, and spreads all other tests."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.partition(".ipynb::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return NotebookScheduling(config, log)
 
 
 def pytest_configure(config):

@@ -1,23 +1,20 @@
-"""Sphinx extension: offer each page with code as the notebook that was executed.
+"""Sphinx extension: offer each page with code as its recorded notebook.
 
-The theme offers the .ipynb only beside a launch button. It builds its download menu
+The theme offers an .ipynb only beside a launch button. It builds its download menu
 from the context's `ipynb_source`, so we set that.
 """
 
 import shutil
 from pathlib import Path
 
-from docutils import nodes
-
 
 def offer_notebook(app, pagename, templatename, context, doctree):
-    if doctree is None or not any(node.get("nb_element") == "cell_code" for node in doctree.findall(nodes.container)):
-        return
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
-    target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(executed, target)
-    context["ipynb_source"] = f"{pagename}.ipynb"
+    notebook = Path(app.srcdir, f"{pagename}.ipynb")
+    if notebook.is_file():
+        target = Path(app.outdir, "_sources", f"{pagename}.ipynb")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(notebook, target)
+        context["ipynb_source"] = f"{pagename}.ipynb"
 
 
 def setup(app):

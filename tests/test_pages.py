@@ -1,0 +1,81 @@
+"""The pages and their recorded notebooks: in step, run, and nothing left out."""
+
+import re
+
+import nbformat
+import pytest
+import yaml
+from tools.pages import ROOT, code_cells, pages
+
+PAGES = pages()
+RECORDED = sorted(ROOT.glob("book/*.ipynb"))
+ALLOWED_TAGS = {"nbval-ignore-output", "raises-exception", "remove-stdout"}
+
+
+def recorded(page):
+    return nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+
+
+def name(page):
+    return page.name
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=name)
+
+
+def test_every_page_with_code_is_recorded():
+    assert [page.with_suffix(".ipynb") for page in PAGES] == RECORDED
+
+
+def test_table_of_contents_names_every_page():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    files = [toc["root"]]
+    files += [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert sorted(files) == sorted(
+        str(page.relative_to(ROOT).with_suffix("")) for page in ROOT.glob("book/*.md")
+    )
+
+
+@each_page
+def test_page_and_recording_have_the_same_cells(page):
+    def content(notebook):
+        return [
+            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
+            for cell in notebook.cells
+        ]
+
+    assert content(recorded(page)) == content(PAGES[page]), "run 'make notebooks'"
+
+
+@each_page
+def test_every_cell_was_run_in_order(page):
+    counts = [cell.execution_count for cell in code_cells(recorded(page))]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_page
+def test_nothing_hides_an_output_but_figures(page):
+    for cell in code_cells(recorded(page)):
+        tags = set(cell.metadata.get("tags", []))
+        assert tags <= ALLOWED_TAGS, cell.source
+        assert not re.search(r"#\s*(NBVAL|PYTEST)_", cell.source), cell.source
+        if "nbval-ignore-output" in tags:
+            data = [output.get("data", {}) for output in cell.outputs]
+            assert any("image/svg+xml" in mimetypes for mimetypes in data), cell.source
+
+
+@each_page
+def test_every_figure_has_alt_text(page):
+    for cell in code_cells(recorded(page)):
+        if any("image/svg+xml" in output.get("data", {}) for output in cell.outputs):
+            assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+
+
+@each_page
+def test_recording_speaks_of_no_machine(page):
+    for cell in code_cells(recorded(page)):
+        for output in cell.outputs:
+            assert output.get("name") != "stderr", output.text
+            text = "".join(output.get("traceback", [])) + str(output.get("text", ""))
+            assert not re.search(r"(^|[\s'\"(])/\w+/\w+", text), text
+            assert "site-packages" not in text

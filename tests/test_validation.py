@@ -1,0 +1,151 @@
+"""Proof that validation fails when a layer or a recorded output is wrong."""
+
+import copy
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import same_output
+from tools.pages import ROOT, code_cells
+
+WITHOUT = "layers-without-parameters"
+WITH = "layers-with-parameters"
+
+
+@pytest.fixture
+def validate(request):
+    """A function that returns the numbers of the cells at which nbval fails."""
+    # Below the root, so that nbval compares as it does for the pages.
+    folder = ROOT / "_build" / "broken"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{re.sub(r'[^a-z-]+', '-', request.node.name)}.ipynb"
+
+    def validate(notebook):
+        nbformat.write(notebook, path)
+        command = [sys.executable, "-m", "pytest", "--nbval", str(path)]
+        command += ["-rfE", "-p", "no:xdist", "-p", "no:cacheprovider"]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode in (0, 1), run.stdout + run.stderr
+        assert " passed" in run.stdout, run.stdout
+        return {int(cell) for cell in re.findall(r"^FAILED .*Cell (\d+)", run.stdout, re.M)}
+
+    yield validate
+    path.unlink(missing_ok=True)
+
+
+def recorded(name):
+    return nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4)
+
+
+BROKEN_CODE = {
+    "centring by the maximum": (WITHOUT, "x - x.mean()", "x - x.max()"),
+    "centring each example": (WITHOUT, "x.mean()", "x.mean(-1, keepdims=True)"),
+    "another seed": (WITHOUT, "seed(0)", "seed(1)"),
+    "no ReLU": (WITH, "return npx.relu(linear)", "return linear"),
+    "no bias": (WITH, "x.ctx)) + self.bias.data(x.ctx)", "x.ctx))"),
+    "a transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
+}
+
+
+@pytest.mark.parametrize("name, right, wrong", BROKEN_CODE.values(), ids=BROKEN_CODE)
+def test_a_broken_layer_is_caught(validate, name, right, wrong):
+    notebook = recorded(name)
+    [cell] = [c for c in code_cells(notebook) if right in c.source and "(x)" not in c.source]
+    assert cell.source.count(right) == 1
+    cell.source = cell.source.replace(right, wrong)
+    assert validate(notebook)
+
+
+BROKEN_OUTPUT = {
+    WITHOUT: {
+        "a sign": ("layer(np.array([1, 2, 3, 4, 5]))", "-2.", " 2."),
+        "a word": ("net", "CenteredLayer", "CentredLayer"),
+        "a shape": ("y.shape", "(4, 128)", "(128, 4)"),
+        "the fourth digit": ("y.std()", "0.06583", "0.06584"),
+        "a number less": ("y.mean(axis=1)", "-0.00064628,", ""),
+        "a word for a word": ("nn.Block is gluon.Block", "True", "False"),
+        "a small number": ("x.grad", "-0.2, -0.2]", "-0.2, -0.2001]"),
+    },
+    WITH: {
+        "a type": ("dense(x)", "RuntimeError", "ValueError"),
+        "a message": ("dense.initialize(mx.init.Xavier())", "2D", "3D"),
+        "a name": ("dense.params", "mydense0_bias", "mydense0_bais"),
+        "a count": ("total.backward()", "45", "46"),
+        "a class": ("[type(block)", "'Skip', 'Skip'", "'Skip', 'Sequential'"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_OUTPUT)
+def test_a_changed_output_is_caught(validate, name):
+    notebook = recorded(name)
+    cells = code_cells(notebook)
+    changed = set()
+    for start, right, wrong in BROKEN_OUTPUT[name].values():
+        [number] = [
+            number
+            for number, cell in enumerate(cells)
+            if any(line.startswith(start) for line in cell.source.splitlines()[-2:])
+            and right in str(cell.outputs)
+            and number not in changed
+        ][:1]
+        for output in cells[number].outputs:
+            for place in (output, output.get("data", {})):
+                for key, value in place.items():
+                    if isinstance(value, str):
+                        place[key] = value.replace(right, wrong)
+        changed.add(number)
+    assert validate(notebook) == changed
+
+
+def test_a_missing_output_is_caught(validate):
+    notebook = recorded(WITHOUT)
+    shown = [cell for cell in code_cells(notebook) if cell.outputs]
+    silent = [cell for cell in code_cells(notebook) if not cell.outputs]
+    silent[-1].outputs = copy.deepcopy(shown[0].outputs)
+    shown[0].outputs = []
+    cells = code_cells(notebook)
+    assert validate(notebook) == {cells.index(shown[0]), cells.index(silent[-1])}
+
+
+SAME = [
+    ("array(3.490e-10)", "array(-3.2e-10)"),
+    ("array([1.0000001, 2.])", "array([1., 2.])"),
+    ("[ 0.5       -0.25]", "[ 0.50000001 -0.25      ]"),
+    ("[1. 2.\n 3.]", "[1.  2.  3.]"),
+    ("(0.5+1.5j)", "(0.500001+1.5j)"),
+    ("nan", "nan"),
+]
+DIFFERENT = [
+    ("0.0009123", "0.0009129"),
+    ("0.0009123", "-0.0009123"),
+    ("1.234", "1.235"),
+    ("9.998", "9.999"),
+    ("0.5", "0.5 0.5"),
+    ("[0.5]", "[[0.5]]"),
+    ("0.", "2e-06"),
+    ("0.0", "0"),
+    ("3", "3.0"),
+    ("(2, 3)", "(3, 2)"),
+    ("int32 7", "int64 7"),
+    ("1000000", "1000001"),
+    ("1.9.1", "1.9.2"),
+    ("dense0_weight", "dense1_weight"),
+    ("nan", "0.0"),
+    ("inf", "-inf"),
+    ("(0.5+1.5j)", "(0.5-1.5j)"),
+    ("two words", "twowords"),
+    ("a\nb", "a b"),
+]
+
+
+@pytest.mark.parametrize("a, b", SAME)
+def test_rounding_is_forgiven(a, b):
+    assert same_output(a, b) and same_output(b, a)
+
+
+@pytest.mark.parametrize("a, b", DIFFERENT)
+def test_anything_else_is_not(a, b):
+    assert not same_output(a, b) and not same_output(b, a)

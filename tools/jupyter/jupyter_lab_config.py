@@ -1,0 +1,5 @@
+"""JupyterLab for `make lab` and `make edit`: this machine alone, and nobody else's."""
+
+c = get_config()  # noqa: F821 (Jupyter provides it)
+c.ServerApp.ip = "127.0.0.1"
+c.LabApp.extension_manager = "readonly"  # the other one asks the package index
