@@ -124,7 +124,7 @@ def test_search_index_knows_every_page():
     index = (SITE / "searchindex.js").read_text("utf-8")
     index = json.loads(index.removeprefix("Search.setIndex(").rstrip(");\n"))
     assert sorted(index["docnames"]) == sorted(NAMES)
-    assert "xavier" in index["terms"]
+    assert "relu" in index["terms"]
 
 
 def test_styles_ask_no_other_host():
