@@ -16,8 +16,7 @@ help: ## list the tasks
 	@tools/install.sh $(MAKECMDGOALS)
 
 html: .venv/installed ## build the site: execute the pages, stop at any failure or warning
-	@$(PYTHON) tools/pages.py execute
-	@.venv/bin/jupyter-book build --all --quiet -W -n --keep-going .
+	@$(PYTHON) tools/pages.py build
 
 test: html ## run every check: the recorded outputs, the pages, the site
 	@$(PYTHON) -m pytest --nbval book tests -n auto

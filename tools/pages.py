@@ -1,9 +1,9 @@
-"""Run the pages: `execute` for the site, `record` for validation.
+"""Run the pages: `build` for the site, `record` for validation.
 
 Both run each page in a kernel of its own, as many at a time as there are cores, and
-end a page at its first failing cell. `execute` fills the cache that Jupyter Book
-reads, with what is not in it yet; `record` runs every page and writes its outputs to
-book/NAME.ipynb.
+end a page at its first failing cell. `build` runs those that Jupyter Book's cache does
+not hold yet, then builds the site with it; `record` runs them all and writes their
+outputs to book/NAME.ipynb.
 """
 
 import argparse
@@ -124,13 +124,14 @@ def write(path, text):
     os.replace(file.name, path)
 
 
-async def main(task):
+async def run_pages(task):
+    """Run what `task` needs; returns the failures, one message a line."""
     cache = get_cache(str(CACHE))
     try:
         todo = pages()
     except PageFailed as failure:
         return str(failure)
-    if task == "execute":
+    if task == "build":
         todo = {page: nb for page, nb in todo.items() if not cached(cache, nb)}
     core = asyncio.Semaphore(os.cpu_count())
 
@@ -151,12 +152,23 @@ async def main(task):
     for failure in failures:
         if not isinstance(failure, PageFailed):
             raise failure
-        print(failure, file=sys.stderr)
-    return bool(failures)
+    return "\n".join(map(str, failures))
+
+
+def build_site():
+    # Imported late, for a second; in this process, for what is imported already.
+    from jupyter_book.cli.main import main as jupyter_book
+
+    # `--all`, or a second build would not repeat the warnings of the first.
+    jupyter_book(["build", "--all", "--quiet", "-W", "-n", "--keep-going", str(ROOT)])
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("task", choices=["execute", "record"])
+    parser.add_argument("task", choices=["build", "record"])
+    task = parser.parse_args().task
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # figures carry no date
-    sys.exit(asyncio.run(main(parser.parse_args().task)))
+    if failures := asyncio.run(run_pages(task)):
+        sys.exit(failures)
+    if task == "build":
+        build_site()
