@@ -75,7 +75,7 @@ def test_a_machine_without_python_is_told(install):
 
 
 def test_a_python_without_pip_is_told(install):
-    assert "neither pip nor venv" in install({"python3": "exit 1"})
+    assert "neither pip nor venv" in install({"python3": "echo No module named pip; exit 1"})
 
 
 def test_no_package_index_for_uv_is_named(install):

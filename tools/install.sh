@@ -21,8 +21,10 @@ log=.venv/install.log
 mkdir -p .venv || stop "cannot write to $(pwd)."
 echo "Installing into .venv ..."
 
-# A mirror that pip is set up for serves uv as well.
-mirror=${PIP_INDEX_URL:-$(python3 -m pip config get global.index-url 2>/dev/null)}
+# A mirror that pip is set up for serves uv as well. (Asking pip takes a second.)
+mirror=${PIP_INDEX_URL:-$(cat "${PIP_CONFIG_FILE:-/}" "${HOME:-}/.config/pip/pip.conf" \
+	"${HOME:-}/.pip/pip.conf" /etc/pip.conf 2>/dev/null |
+	awk -F ' *= *' '$1 == "index-url" { print $2; exit }')}
 if [ -n "$mirror" ]; then export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$mirror}"; fi
 
 uv=.venv/bin/uv
@@ -32,16 +34,17 @@ uv=.venv/bin/uv
 		command -v python3 >/dev/null || stop "no uv and no python3 found: install either, then run make again."
 		# uv alone, as requirements.txt pins it
 		awk '/^[^ #]/ { on = /^uv==/ } on' requirements.txt >.venv/uv.txt
-		if python3 -m pip --version >/dev/null 2>&1; then
-			pip="python3 -m pip"
-		elif python3 -m venv .venv/pip >"$log" 2>&1; then
-			pip=.venv/pip/bin/pip
-		else
-			stop "python3 has neither pip nor venv: install uv, or python3-pip, then run make again."
-		fi
-		$pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-			--target .venv/uv -r .venv/uv.txt >"$log" 2>&1 ||
-			stop "pip could not fetch uv from the package index: check the network, a proxy or pip's settings (details: $log), or install uv by hand."
+		fetch="--quiet --disable-pip-version-check --no-deps --require-hashes --target .venv/uv -r .venv/uv.txt"
+		python3 -m pip install $fetch >"$log" 2>&1 || {
+			case "$(cat "$log")" in
+			*"No module named pip"*) # as in Debian, whose pip may still come with venv
+				python3 -m venv .venv/pip >"$log" 2>&1 ||
+					stop "python3 has neither pip nor venv: install uv, or python3-pip, then run make again."
+				.venv/pip/bin/pip install $fetch >"$log" 2>&1
+				;;
+			*) false ;;
+			esac
+		} || stop "pip could not fetch uv from the package index: check the network, a proxy or pip's settings (details: $log), or install uv by hand."
 	}
 }
 
@@ -64,3 +67,6 @@ uv=.venv/bin/uv
 rm -rf _build/.jupyter_cache # outputs of another environment prove nothing
 rm -rf .venv/pip .venv/uv .venv/uv.txt
 touch .venv/installed
+
+# The first import compiles: do it while the pages are being read.
+.venv/bin/python -c "import mxnet, matplotlib.pyplot" </dev/null >/dev/null 2>&1 &
