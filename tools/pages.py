@@ -81,7 +81,8 @@ async def run(page, notebook):
 
     client.on_cell_execute = started
     try:
-        await client.async_execute()
+        # matplotlib dates a figure by the clock, if not by this.
+        await client.async_execute(env=os.environ | {"SOURCE_DATE_EPOCH": "0"})
         return
     except CellExecutionError as error:
         cause = f"{error.ename}: {error.evalue}"
@@ -167,7 +168,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("task", choices=["build", "record"])
     task = parser.parse_args().task
-    os.environ["SOURCE_DATE_EPOCH"] = "0"  # figures carry no date
     if failures := asyncio.run(run_pages(task)):
         sys.exit(failures)
     if task == "build":
