@@ -4,8 +4,9 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV CONDA_PREFIX JUPYTER_PATH JUPYTER_CONFIG_DIR MPLBACKEND
 export PYTHONNOUSERSITE := 1
 
-PYTHON := .venv/bin/python
-PAGES  := $(basename $(notdir $(wildcard book/*.ipynb)))
+PYTHON    := .venv/bin/python
+NOTEBOOKS := $(wildcard book/*.ipynb)
+PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 
 .PHONY: help html test lab edit notebooks lock clean
 
@@ -21,10 +22,10 @@ html: .venv/installed ## build the site: execute the pages, stop at any failure 
 test: html ## run every check: the recorded outputs, the pages, the site
 	@$(PYTHON) -m pytest --nbval book tests -n auto
 
-lab: .venv/installed $(PAGES:%=scratch/%.ipynb) ## open JupyterLab on a scratch copy of the pages
+lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open JupyterLab on a scratch copy of the pages
 	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
 
-scratch/%.ipynb: | book/%.ipynb
+scratch/%: | book/%
 	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $| $@
 
 edit: .venv/installed ## open JupyterLab on the pages themselves
