@@ -2,9 +2,11 @@
 
 import re
 
+import jupytext
 import nbformat
 import pytest
 import yaml
+from jupytext.config import load_jupytext_configuration_file
 from tools.pages import ROOT, code_cells, pages
 
 PAGES = pages()
@@ -34,6 +36,14 @@ def test_table_of_contents_names_every_page():
     assert sorted(files) == sorted(
         str(page.relative_to(ROOT).with_suffix("")) for page in ROOT.glob("book/*.md")
     )
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("book/*.md")), ids=name)
+def test_saving_a_page_in_jupyterlab_changes_nothing_else(page):
+    config = load_jupytext_configuration_file(str(ROOT / "book" / "jupytext.toml"))
+    text = page.read_text("utf-8")
+    notebook = jupytext.reads(text, fmt="md:myst", config=config)
+    assert jupytext.writes(notebook, fmt="md:myst", config=config) == text
 
 
 @each_page
