@@ -33,7 +33,7 @@ edit: .venv/installed ## open JupyterLab on the pages themselves
 
 notebooks: .venv/installed ## execute every page again and record its outputs
 	@$(PYTHON) tools/pages.py record
-	@git --no-pager diff --stat -- book/*.ipynb 2>/dev/null || true
+	@git status --short book 2>/dev/null || true
 
 lock: .venv/installed ## pin requirements.in's newest versions in requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \

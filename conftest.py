@@ -12,10 +12,11 @@ import tempfile
 import nbval.kernel
 import nbval.plugin
 import pytest
+import yaml
 from jupyter_client.manager import KernelManager
 from xdist.scheduler import LoadScopeScheduling
 
-RELATIVE = 2e-5
+RELATIVE = 5e-6
 # Only for two numbers that are both as good as zero beside numbers of order one.
 NEARLY_ZERO = 1e-6
 
@@ -88,4 +89,5 @@ def pytest_configure(config):
     # The kernel of this environment, whatever else is called "python3".
     config.option.nbval_current_env = True
     # nbval does not notice that a kernel died; its own limit is half an hour.
-    config.option.nbval_cell_timeout = 120
+    settings = yaml.safe_load((config.rootpath / "_config.yml").read_text("utf-8"))
+    config.option.nbval_cell_timeout = settings["execute"]["timeout"]

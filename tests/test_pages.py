@@ -5,10 +5,10 @@ import re
 import jupytext
 import nbformat
 import pytest
-import yaml
 from jupytext.config import load_jupytext_configuration_file
-from tools.pages import ROOT, code_cells, pages
+from tools.pages import ROOT, code_cells, pages, read
 
+ALL = sorted(ROOT.glob("book/*.md"))
 PAGES = pages()
 RECORDED = sorted(ROOT.glob("book/*.ipynb"))
 ALLOWED_TAGS = {"nbval-ignore-output", "raises-exception", "remove-stdout"}
@@ -29,16 +29,13 @@ def test_every_page_with_code_is_recorded():
     assert [page.with_suffix(".ipynb") for page in PAGES] == RECORDED
 
 
-def test_table_of_contents_names_every_page():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    files = [toc["root"]]
-    files += [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    assert sorted(files) == sorted(
-        str(page.relative_to(ROOT).with_suffix("")) for page in ROOT.glob("book/*.md")
-    )
+def test_only_pages_without_code_are_not_executed():
+    for page in ALL:
+        mode = read(page).metadata.get("mystnb", {}).get("execution_mode")
+        assert mode == (None if page in PAGES else "off"), page
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("book/*.md")), ids=name)
+@pytest.mark.parametrize("page", ALL, ids=name)
 def test_saving_a_page_in_jupyterlab_changes_nothing_else(page):
     config = load_jupytext_configuration_file(str(ROOT / "book" / "jupytext.toml"))
     text = page.read_text("utf-8")
@@ -50,7 +47,7 @@ def test_saving_a_page_in_jupyterlab_changes_nothing_else(page):
 def test_page_and_recording_have_the_same_cells(page):
     def content(notebook):
         return [
-            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
+            (cell.cell_type, cell.source, cell.metadata)
             for cell in notebook.cells
         ]
 
@@ -72,6 +69,8 @@ def test_nothing_hides_an_output_but_figures(page):
         if "nbval-ignore-output" in tags:
             data = [output.get("data", {}) for output in cell.outputs]
             assert any("image/svg+xml" in mimetypes for mimetypes in data), cell.source
+            for mimetypes in data:
+                assert re.fullmatch(r"<Figure size .*>", mimetypes["text/plain"])
 
 
 @each_page
@@ -79,6 +78,15 @@ def test_every_figure_has_alt_text(page):
     for cell in code_cells(recorded(page)):
         if any("image/svg+xml" in output.get("data", {}) for output in cell.outputs):
             assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+
+
+@each_page
+def test_a_recorded_error_shows_what_is_compared(page):
+    for cell in code_cells(recorded(page)):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                shown = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
+                assert shown.strip() == f"{output.ename}: {output.evalue}"
 
 
 @each_page

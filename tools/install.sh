@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes .venv from requirements.txt with Python 3.11, the one Python that has
-# both MXNet 1.9.1's NumPy and today's Jupyter. Leaves nothing outside .venv.
+# both MXNet 1.9.1's NumPy and today's Jupyter. Its argument is the task that make was
+# asked for, to name it in advice.
 set -u
 python=3.11
 
@@ -19,7 +20,7 @@ esac
 
 log=.venv/install.log
 mkdir -p .venv || stop "cannot write to $(pwd)."
-echo "Installing into .venv ..."
+echo "Installing into .venv (0.7 GB) ..."
 
 # A mirror that pip is set up for serves uv as well. (Asking pip takes a second.)
 mirror=${PIP_INDEX_URL:-$(cat "${PIP_CONFIG_FILE:-/}" "${HOME:-}/.config/pip/pip.conf" \
@@ -64,7 +65,6 @@ uv=.venv/bin/uv
 	stop "$why (details: $log)."
 }
 
-rm -rf _build/.jupyter_cache # outputs of another environment prove nothing
 rm -rf .venv/pip .venv/uv .venv/uv.txt
 touch .venv/installed
 

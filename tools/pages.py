@@ -4,6 +4,9 @@ Both run each page in a kernel of its own, as many at a time as there are cores,
 end a page at its first failing cell. `build` runs those that Jupyter Book's cache does
 not hold yet, then builds the site with it; `record` runs them all and writes their
 outputs to book/NAME.ipynb.
+
+(jupyter-cache has a parallel executor of its own. It does not say which cell failed,
+and its processes race for the kernels' ports.)
 """
 
 import argparse
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
@@ -23,7 +27,10 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "_build" / ".jupyter_cache"
-CELL_SECONDS = 120
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+CELL_SECONDS = CONFIG["execute"]["timeout"]
+# What an output depends on beside its page; the kernel's folder is book/.
+WORLD = [ROOT / "requirements.txt", ROOT / "book" / "matplotlibrc"]
 
 
 class PageFailed(Exception):
@@ -96,9 +103,10 @@ async def run(page, notebook):
     where = page.relative_to(ROOT)
     if running is None:
         raise PageFailed(f"{where}: {cause}")
-    line = page.read_text("utf-8").partition(running.source)[0].count("\n") + 1
-    number = code_cells(notebook).index(running) + 1
-    raise PageFailed(f"{where}:{line}: code cell {number}: {cause}")
+    number = [cell is running for cell in code_cells(notebook)].index(True)
+    lines = page.read_text("utf-8").splitlines()
+    starts = [i for i, text in enumerate(lines, 1) if text.startswith("```{code-cell}")]
+    raise PageFailed(f"{where}:{starts[number]}: code cell {number + 1}: {cause}")
 
 
 def cached(cache, notebook):
@@ -128,6 +136,10 @@ def write(path, text):
 async def run_pages(task):
     """Run what `task` needs; returns the failures, one message a line."""
     cache = get_cache(str(CACHE))
+    database = CACHE / "global.db"
+    if any(path.stat().st_mtime > database.stat().st_mtime for path in WORLD):
+        cache.clear_cache()
+        database.touch()
     try:
         todo = pages()
     except PageFailed as failure:
