@@ -57,6 +57,7 @@ uv=.venv/bin/uv
 "$uv" pip sync --quiet --require-hashes --python .venv/bin/python requirements.txt >"$log" 2>&1 || {
 	case "$(cat "$log")" in
 	*ash\ mismatch*) why="a package differs from its hash in requirements.txt: take the lock from a clean checkout, or run 'make lock'" ;;
+	*"peer certificate"*) why="the package index's certificate is not trusted here: run again with UV_SYSTEM_CERTS=true, or set SSL_CERT_FILE to your network's certificates" ;;
 	*"ailed to fetch"* | *"rror sending request"* | *"ailed to download"*) why="the package index was not reached: check the network or a proxy, then run make again" ;;
 	*"no wheels with"* | *"no usable wheels"*) why="a package has no wheel for this system: see README.md for what is supported" ;;
 	*"o space left"*) why="the disk is full: the environment takes 0.7 GB" ;;
