@@ -137,9 +137,10 @@ async def run_pages(task):
     """Run what `task` needs; returns the failures, one message a line."""
     cache = get_cache(str(CACHE))
     database = CACHE / "global.db"
-    if any(path.stat().st_mtime > database.stat().st_mtime for path in WORLD):
-        cache.clear_cache()
-        database.touch()
+    if database.exists():
+        filled = database.stat().st_mtime
+        if any(path.stat().st_mtime > filled for path in WORLD):
+            cache.clear_cache()
     try:
         todo = pages()
     except PageFailed as failure:
