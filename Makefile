@@ -8,7 +8,7 @@ PYTHON    := .venv/bin/python
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 
-.PHONY: help html test lab edit notebooks lock clean
+.PHONY: help html test lab edit notebooks student bench lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-15s %s\n", $$1, $$2 }'
@@ -16,7 +16,7 @@ help: ## list the tasks
 .venv/installed: requirements.txt tools/install.sh
 	@tools/install.sh $(MAKECMDGOALS)
 
-html: .venv/installed ## build the site: execute the pages, stop at any failure or warning
+html: .venv/installed _build/student/exercises.ipynb ## build the site: execute the pages, stop at any failure or warning
 	@$(PYTHON) tools/pages.py build
 
 test: html ## run every check: the recorded outputs, the pages, the site
@@ -34,6 +34,17 @@ edit: .venv/installed ## open JupyterLab on the pages themselves
 notebooks: .venv/installed ## execute every page again and record its outputs
 	@$(PYTHON) tools/pages.py record
 	@git status --short book 2>/dev/null || true
+
+student: _build/student/exercises.ipynb ## write the exercises without their solutions
+	@echo $<
+
+_build/student/%.ipynb: book/%.ipynb .venv/installed
+	@.venv/bin/jupyter-nbconvert --log-level WARN --to notebook --output-dir _build/student \
+		--ClearOutputPreprocessor.enabled True --TagRemovePreprocessor.enabled True \
+		--TagRemovePreprocessor.remove_cell_tags "['solution', 'book-only']" $<
+
+bench: .venv/installed ## time the exercises' layers, on this machine
+	@$(PYTHON) tools/bench.py
 
 lock: .venv/installed ## pin requirements.in's newest versions in requirements.txt
 	@.venv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \

@@ -111,10 +111,18 @@ def test_code_can_be_copied_and_downloaded(name):
     soup = read(SITE / f"{name}.html")
     assert soup.select(".cell_input")
     assert soup.find("script", src=re.compile("copybutton.js"))
-    [link] = soup.select("a[href$='.ipynb']")
+    [link] = soup.select(".header-article a[href$='.ipynb']")
     path, _ = target(SITE / f"{name}.html", link["href"])
     notebook = json.loads(path.read_text("utf-8"))
     assert any(cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_the_student_notebook_can_be_downloaded():
+    page = SITE / "book" / "exercises.html"
+    [link] = read(page).select("article a.download[href$='.ipynb']")
+    path, _ = target(page, link["href"])
+    student = ROOT / "_build" / "student" / "exercises.ipynb"
+    assert path.read_bytes() == student.read_bytes()
 
 
 @pytest.mark.parametrize("name", WITH_CODE)

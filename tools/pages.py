@@ -10,6 +10,7 @@ and its processes race for the kernels' ports.)
 """
 
 import argparse
+import ast
 import asyncio
 import hashlib
 import os
@@ -64,6 +65,24 @@ def pages():
     """The pages that have code, by path."""
     found = {page: read(page) for page in sorted(ROOT.glob("book/*.md"))}
     return {page: notebook for page, notebook in found.items() if code_cells(notebook)}
+
+
+def definitions(notebook):
+    """What the code of a page defines, by name: its imports, functions and classes.
+
+    For who needs a page's layers and not its results; runs nothing else but
+    `npx.set_np()`.
+    """
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    body = []
+    for cell in code_cells(notebook):
+        lines = [line for line in cell.source.splitlines() if line[:1] not in ("%", "!")]
+        for node in ast.parse("\n".join(lines)).body:
+            if isinstance(node, kinds) or ast.unparse(node) == "npx.set_np()":
+                body.append(node)
+    names = {}
+    exec(compile(ast.Module(body, []), "page", "exec"), names)
+    return names
 
 
 async def run(page, notebook):

@@ -1,0 +1,191 @@
+"""The exercises' checks tell right answers from wrong ones; the student's notebook."""
+
+import warnings
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from tools.pages import ROOT, code_cells, definitions, read
+
+NOTEBOOK = read(ROOT / "book" / "exercises.md")
+STUDENT = ROOT / "_build" / "student" / "exercises.ipynb"
+SOLUTION = [c for c in NOTEBOOK.cells if "solution" in c.metadata.get("tags", [])]
+
+VALUES = {"maps one example", "maps a batch", "maps a batch of one"}
+
+RIGHT = {
+    "check_affine": ["PlainAffineLayer", "HybridAffineLayer"],
+    "check_reduction": ["EinsumReduction", "BatchDotReduction"],
+    "check_fourier": ["ProductHalfFourier", "FFTHalfFourier"],
+}
+UNWRITTEN = {
+    "check_affine": "AffineLayer",
+    "check_reduction": "TensorReduction",
+    "check_fourier": "HalfFourier",
+}
+# Wrong answers, by name, with exactly the properties that they violate: those that
+# the page itself shows, and those of `more_answers` below.
+WRONG = {
+    "FeatureMean": ("check_affine", {"maps a batch", "maps a batch of one"}),
+    "NoParameter": ("check_affine", {"has the right parameters"}),
+    "ShiftOutside": ("check_affine", {"passes the gradient to its parameters", "is trained by a step"}),
+    "MeanKept": ("check_affine", VALUES),
+    "TwoInputs": ("check_reduction", {"maps an array to an array"}),
+    "DiagonalOnly": ("check_reduction", VALUES),
+    "WrongAxes": ("check_reduction", VALUES),
+    "MixedBatch": ("check_reduction", {"maps a batch"}),
+    "TransposedWeight": ("check_reduction", {"has the right parameters"}),
+    "BatchOnly": ("check_reduction", {"maps one example"}),
+    "Squeezed": ("check_reduction", {"maps a batch of one"}),
+    "BlockedGradient": ("check_fourier", {"passes the gradient to its input"}),
+    "WrongGradient": ("check_fourier", {"passes the gradient to its input"}),
+    "Magnitudes": ("check_fourier", VALUES),
+    "FullSpectrum": ("check_fourier", VALUES),
+    "WrongSign": ("check_fourier", VALUES),
+    "LearnedMatrices": ("check_fourier", {"has the right parameters"}),
+}
+
+
+def more_answers(page):
+    """Wrong answers that are not on the page."""
+    np, nn, numpy = page["np"], page["nn"], page["numpy"]
+
+    class ShiftOutside(page["PlainAffineLayer"]):
+        def forward(self, x):
+            shift = np.array(self.shift.data(x.ctx).asnumpy())
+            return x - x.mean() + shift
+
+    class MeanKept(page["PlainAffineLayer"]):
+        def forward(self, x):
+            return x + self.shift.data(x.ctx)
+
+    class WrongAxes(page["EinsumReduction"]):
+        def forward(self, x):
+            weight = self.weight.data(x.ctx)
+            return np.einsum("ijk,...i,...i->...k", weight, x, x)
+
+    class MixedBatch(page["EinsumReduction"]):
+        def forward(self, x):
+            return super().forward(x if x.ndim == 1 else x - x + x[:1])
+
+    class TransposedWeight(nn.Block):
+        def __init__(self, units, in_units, **kwargs):
+            super().__init__(**kwargs)
+            shape = (units, in_units, in_units)
+            self.weight = self.params.get("weight", shape=shape)
+
+        def forward(self, x):
+            weight = self.weight.data(x.ctx)
+            return np.einsum("kij,...i,...j->...k", weight, x, x)
+
+    class BatchOnly(page["EinsumReduction"]):
+        def forward(self, x):
+            return np.einsum("ijk,bi,bj->bk", self.weight.data(x.ctx), x, x)
+
+    class Squeezed(page["EinsumReduction"]):
+        def forward(self, x):
+            return np.squeeze(super().forward(x))
+
+    class WrongHalfFFT(page["HalfFFT"]):
+        def backward(self, dy):
+            return super().backward(dy) / self.n
+
+    class WrongGradient(nn.Block):
+        def forward(self, x):
+            return WrongHalfFFT()(x)
+
+    class FullSpectrum(nn.Block):
+        def forward(self, x):
+            n = x.shape[-1]
+            grid = numpy.outer(numpy.arange(n), numpy.arange(n))
+            angle = np.array(2 * numpy.pi * grid / n, dtype="float32")
+            parts = [np.dot(x, np.cos(angle)), -np.dot(x, np.sin(angle))]
+            return np.stack(parts, axis=-1)
+
+    class WrongSign(page["ProductHalfFourier"]):
+        def forward(self, x):
+            return super().forward(x) * np.array([1, -1])
+
+    class LearnedMatrices(page["ProductHalfFourier"]):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.cosines = self.params.get("cosines", shape=(6, 3))
+
+    return {cls.__name__: cls for cls in locals().values() if isinstance(cls, type)}
+
+
+@pytest.fixture(scope="module")
+def page():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MXNet's own, about NumPy's past
+        names = definitions(NOTEBOOK)
+    return more_answers(names) | names
+
+
+def run(page, check, name, capsys):
+    page[check](page[name])
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("check, name", UNWRITTEN.items())
+def test_an_unwritten_layer_is_told_so(page, check, name, capsys):
+    assert run(page, check, name, capsys) == [f"{name} is not written yet."]
+
+
+@pytest.mark.parametrize("check, name", [(c, n) for c, ns in RIGHT.items() for n in ns])
+def test_a_solution_passes_every_line(page, check, name, capsys):
+    lines = run(page, check, name, capsys)
+    assert len(lines) == (8 if check == "check_fourier" else 10)
+    assert all(line.startswith("passed  ") for line in lines)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_fails_where_it_is_wrong(page, name, capsys):
+    check, violated = WRONG[name]
+    lines = run(page, check, name, capsys)
+    failed = [line for line in lines if line.startswith("FAILED  ")]
+    assert {line[8:].partition(":")[0] for line in failed} == violated
+    assert all(" Hint: " in line for line in failed)
+    assert all("expected" in line or "Error: " in line for line in failed)
+
+
+def test_the_hand_checks_are_right(page):
+    np = page["np"]
+    layer = page["PlainAffineLayer"](2)
+    layer.initialize()
+    layer.shift.set_data(np.array([10, 20]))
+    assert layer(np.array([[1, 2], [5, 8]])).tolist() == [[7, 18], [11, 24]]
+    layer = page["EinsumReduction"](1, 2)
+    layer.initialize()
+    layer.weight.set_data(np.array([[[1], [2]], [[3], [4]]]))
+    assert layer(np.array([1, 10])).tolist() == [451]
+    y = page["ProductHalfFourier"]()(np.array([1, 2, 3, 4]))
+    assert y.asnumpy().round(5).tolist() == [[10, 0], [-2, 2]]
+
+
+def test_everything_between_the_gates_is_tagged():
+    inside = False
+    for cell in NOTEBOOK.cells:
+        inside = inside or "{solution-start}" in cell.source
+        assert not inside or cell in SOLUTION, cell.source
+        inside = inside and "{solution-end}" not in cell.source
+    assert not inside and len(SOLUTION) > 30
+
+
+def test_the_student_notebook_holds_no_solution():
+    student = nbformat.read(STUDENT, as_version=4)
+    kept = [c for c in NOTEBOOK.cells if not {"solution", "book-only"} & set(c.metadata.get("tags", []))]
+    assert [c.source for c in student.cells] == [c.source for c in kept]
+    text = "\n".join(cell.source for cell in student.cells)
+    names = [name for names in RIGHT.values() for name in names] + list(WRONG)
+    assert not [name for name in names if name in text]
+    assert "{solution" not in text
+    assert not any(cell.outputs for cell in code_cells(student))
+
+
+def test_the_student_notebook_runs_unsolved_with_mxnet_and_numpy_alone():
+    student = nbformat.read(STUDENT, as_version=4)
+    assert "matplotlib" not in "".join(cell.source for cell in code_cells(student))
+    NotebookClient(student, kernel_name="python3").execute()
+    said = [out.text for cell in code_cells(student) for out in cell.outputs]
+    assert said == [f"{name} is not written yet.\n" for name in UNWRITTEN.values()]

@@ -1,0 +1,88 @@
+"""Time the exercises' solutions beside each other and print a table.
+
+The layers are those of book/exercises.md. Each figure is the shortest of several
+calls, in milliseconds; ratios are between figures of this run.
+"""
+
+import platform
+import time
+
+from pages import ROOT, definitions, read
+
+PAGE = definitions(read(ROOT / "book" / "exercises.md"))
+mx, np, npx, numpy = (PAGE[name] for name in ("mx", "np", "npx", "numpy"))
+
+
+def milliseconds(function, repeat):
+    """The shortest of several calls, each until its result is there."""
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        npx.waitall()
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times)
+
+
+def row(*columns):
+    print("  {:<44} {:>12} {:>18}".format(*columns))
+
+
+def reduction(batch, n, units):
+    """The tensor reduction: einsum as it stands, and the product."""
+    print(f"Tensor reduction, batch {batch}, n = {n}, u = {units}")
+    slow = PAGE["EinsumReduction"](units, n)
+    fast = PAGE["BatchDotReduction"](units, n)
+    slow.initialize()
+    fast.initialize()
+    fast.weight.set_data(slow.weight.data())
+    x = np.random.normal(size=(batch, n))
+    y, product = slow(x).asnumpy(), fast(x).asnumpy()
+    times = [milliseconds(lambda: slow(x), 1), milliseconds(lambda: fast(x), 10)]
+    fast.hybridize()
+    fast(x)
+    times.append(milliseconds(lambda: fast(x), 10))
+    row("", "ms", "einsum / this")
+    names = ["EinsumReduction", "BatchDotReduction", "BatchDotReduction, hybridized"]
+    for name, value in zip(names, times):
+        row(name, f"{value:.2f}", f"{times[0] / value:.0f}")
+    error = abs(product - y).max() / abs(y).max()
+    print(f"  largest difference, relative to the largest output: {error:.1e}\n")
+
+
+def fourier(batch, n):
+    """The half Fourier transform: two products, NumPy's FFT, and what it needs."""
+    print(f"Half Fourier transform, forward, batch {batch}, n = {n}")
+    product, fast = PAGE["ProductHalfFourier"](), PAGE["FFTHalfFourier"]()
+    x = np.random.normal(size=(batch, n))
+    data, half = x.asnumpy(), numpy.zeros((batch, n // 2, 2), dtype="float32")
+    product(x).asnumpy(), fast(x).asnumpy()
+    floor = milliseconds(lambda: numpy.fft.rfft(data), 20)
+    floor += milliseconds(lambda: x.asnumpy(), 20)
+    floor += milliseconds(lambda: np.array(half, dtype="float32"), 20)
+    row("", "ms", "this / rfft+copies")
+    for name, value in [
+        ("numpy.fft.rfft and the copies in and out", floor),
+        ("FFTHalfFourier", milliseconds(lambda: fast(x), 20)),
+        ("ProductHalfFourier", milliseconds(lambda: product(x), 5)),
+    ]:
+        row(name, f"{value:.2f}", f"{value / floor:.1f}")
+    print()
+
+
+def processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.split(":")[1].strip() for line in file if "model name" in line]
+        return f"{names[0]}, {len(names)} cores"
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    print(f"{platform.node()}: {platform.system()}, {processor()}\n")
+    mx.random.seed(0)
+    reduction(32, 64, 32)
+    reduction(256, 128, 64)
+    for n in (64, 256, 1024, 4096):
+        fourier(64, n)
