@@ -111,7 +111,7 @@ def test_code_can_be_copied_and_downloaded(name):
     soup = read(SITE / f"{name}.html")
     assert soup.select(".cell_input")
     assert soup.find("script", src=re.compile("copybutton.js"))
-    [link] = soup.select(".header-article a[href$='.ipynb']")
+    [link] = soup.select("a.btn-download-notebook-button")
     path, _ = target(SITE / f"{name}.html", link["href"])
     notebook = json.loads(path.read_text("utf-8"))
     assert any(cell.get("outputs") for cell in notebook["cells"])
