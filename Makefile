@@ -25,8 +25,10 @@ test: html ## run every check: the recorded outputs, the pages, the site
 lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open JupyterLab on a scratch copy of the pages
 	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
 
-scratch/%: | book/%
-	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $| $@
+# Jupyter shows the figures of a notebook that it trusts.
+scratch/%: | book/% .venv/installed
+	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $(firstword $|) $@
+	@test $(suffix $@) = .md || .venv/bin/jupyter-trust $@ >/dev/null
 
 edit: .venv/installed ## open JupyterLab on the pages themselves
 	@cd book && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
