@@ -16,7 +16,7 @@ help: ## list the tasks
 .venv/installed: requirements.txt tools/install.sh
 	@tools/install.sh $(MAKECMDGOALS)
 
-html: .venv/installed _build/student/exercises.ipynb ## build the site: execute the pages, stop at any failure or warning
+html: .venv/installed ## build the site: execute the pages, stop at any failure or warning
 	@$(PYTHON) tools/pages.py build
 
 test: html ## run every check: the recorded outputs, the pages, the site
@@ -37,13 +37,9 @@ notebooks: .venv/installed ## execute every page again and record its outputs
 	@$(PYTHON) tools/pages.py record
 	@git status --short book 2>/dev/null || true
 
-student: _build/student/exercises.ipynb ## write the exercises without their solutions
-	@echo $<
-
-_build/student/%.ipynb: book/%.ipynb .venv/installed
-	@.venv/bin/jupyter-nbconvert --log-level WARN --to notebook --output-dir _build/student \
-		--ClearOutputPreprocessor.enabled True --TagRemovePreprocessor.enabled True \
-		--TagRemovePreprocessor.remove_cell_tags "['solution', 'book-only']" $<
+student: .venv/installed ## write the exercises without their solutions
+	@$(PYTHON) tools/pages.py student
+	@echo _build/student/exercises.ipynb
 
 bench: .venv/installed ## time the exercises' layers, on this machine
 	@$(PYTHON) tools/bench.py

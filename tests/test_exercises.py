@@ -14,9 +14,9 @@ SOLUTION = [c for c in NOTEBOOK.cells if "solution" in c.metadata.get("tags", []
 VALUES = {"maps one example", "maps a batch", "maps a batch of one"}
 
 RIGHT = {
-    "check_affine": ["PlainAffineLayer", "HybridAffineLayer"],
-    "check_reduction": ["EinsumReduction", "BatchDotReduction"],
-    "check_fourier": ["ProductHalfFourier", "FFTHalfFourier"],
+    "check_affine": ["PlainAffineLayer", "HybridAffineLayer", "SumAffine"],
+    "check_reduction": ["EinsumReduction", "TensordotReduction", "LoopReduction"],
+    "check_fourier": ["ProductHalfFourier", "FFTHalfFourier", "FreshMatrices"],
 }
 UNWRITTEN = {
     "check_affine": "AffineLayer",
@@ -29,6 +29,9 @@ WRONG = {
     "FeatureMean": ("check_affine", {"maps a batch", "maps a batch of one"}),
     "NoParameter": ("check_affine", {"has the right parameters"}),
     "ShiftOutside": ("check_affine", {"passes the gradient to its parameters", "is trained by a step"}),
+    "DetachedMean": ("check_affine", {"passes the gradient to its input"}),
+    "RememberedMean": ("check_affine", VALUES),
+    "NotHybrid": ("check_affine", {"works hybridized"}),
     "MeanKept": ("check_affine", VALUES),
     "TwoInputs": ("check_reduction", {"maps an array to an array"}),
     "DiagonalOnly": ("check_reduction", VALUES),
@@ -42,13 +45,46 @@ WRONG = {
     "Magnitudes": ("check_fourier", VALUES),
     "FullSpectrum": ("check_fourier", VALUES),
     "WrongSign": ("check_fourier", VALUES),
+    "RememberedMatrices": ("check_fourier", VALUES),
     "LearnedMatrices": ("check_fourier", {"has the right parameters"}),
 }
 
 
 def more_answers(page):
-    """Wrong answers that are not on the page."""
+    """Right and wrong answers that are not on the page."""
     np, nn, numpy = page["np"], page["nn"], page["numpy"]
+
+    class SumAffine(page["PlainAffineLayer"]):
+        def forward(self, x):
+            return self.shift.data(x.ctx) - (np.sum(x) / x.size - x)
+
+    class LoopReduction(page["EinsumReduction"]):
+        def forward(self, x):
+            weight, y = self.weight.data(x.ctx), 0
+            for i in range(weight.shape[0]):
+                y = y + np.dot(x, weight[i]) * x[..., i : i + 1]
+            return y
+
+    class FreshMatrices(page["ProductHalfFourier"]):
+        def forward(self, x):
+            self.constants = {}
+            return super().forward(x)
+
+    class DetachedMean(page["PlainAffineLayer"]):
+        def forward(self, x):
+            return x - x.mean().item() + self.shift.data(x.ctx)
+
+    class RememberedMean(page["PlainAffineLayer"]):
+        mean = None
+
+        def forward(self, x):
+            if self.mean is None:
+                self.mean = x.mean()
+            return x - self.mean + self.shift.data(x.ctx)
+
+    class NotHybrid(page["HybridAffineLayer"]):
+        def hybrid_forward(self, F, x, shift):
+            return x - np.mean(x) + shift
 
     class ShiftOutside(page["PlainAffineLayer"]):
         def forward(self, x):
@@ -102,6 +138,11 @@ def more_answers(page):
             parts = [np.dot(x, np.cos(angle)), -np.dot(x, np.sin(angle))]
             return np.stack(parts, axis=-1)
 
+    class RememberedMatrices(page["ProductHalfFourier"]):
+        def matrices(self, n, ctx):
+            self.first = getattr(self, "first", n)
+            return super().matrices(self.first, ctx)
+
     class WrongSign(page["ProductHalfFourier"]):
         def forward(self, x):
             return super().forward(x) * np.array([1, -1])
@@ -135,7 +176,8 @@ def test_an_unwritten_layer_is_told_so(page, check, name, capsys):
 @pytest.mark.parametrize("check, name", [(c, n) for c, ns in RIGHT.items() for n in ns])
 def test_a_solution_passes_every_line(page, check, name, capsys):
     lines = run(page, check, name, capsys)
-    assert len(lines) == (8 if check == "check_fourier" else 10)
+    hybrid = issubclass(page[name], page["nn"].HybridBlock)
+    assert len(lines) == (8 if check == "check_fourier" else 10) + hybrid
     assert all(line.startswith("passed  ") for line in lines)
 
 

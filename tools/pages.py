@@ -1,6 +1,6 @@
-"""Run the pages: `build` for the site, `record` for validation.
+"""Run the pages: `build` for the site, `record` for validation; write `student`s'.
 
-Both run each page in a kernel of its own, as many at a time as there are cores, and
+The first two run each page in a kernel of its own, as many at a time as there are cores, and
 end a page at its first failing cell. `build` runs those that Jupyter Book's cache does
 not hold yet, then builds the site with it; `record` runs them all and writes their
 outputs to book/NAME.ipynb.
@@ -65,6 +65,19 @@ def pages():
     """The pages that have code, by path."""
     found = {page: read(page) for page in sorted(ROOT.glob("book/*.md"))}
     return {page: notebook for page, notebook in found.items() if code_cells(notebook)}
+
+
+def write_student(page):
+    """Write a page's notebook without its solutions to _build/student, if it is older."""
+    path = ROOT / "_build" / "student" / f"{page.stem}.ipynb"
+    if path.exists() and path.stat().st_mtime > page.stat().st_mtime:
+        return
+    from nbconvert.preprocessors import TagRemovePreprocessor  # takes a while
+
+    remover = TagRemovePreprocessor(remove_cell_tags={"solution", "book-only"})
+    student, _ = remover.preprocess(read(page), {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, nbformat.writes(student) + "\n")
 
 
 def definitions(notebook):
@@ -198,8 +211,11 @@ def build_site():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("task", choices=["build", "record"])
+    parser.add_argument("task", choices=["build", "record", "student"])
     task = parser.parse_args().task
+    write_student(ROOT / "book" / "exercises.md")
+    if task == "student":
+        sys.exit()
     if failures := asyncio.run(run_pages(task)):
         sys.exit(failures)
     if task == "build":
