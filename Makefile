@@ -41,7 +41,7 @@ student: .venv/installed ## write the exercises without their solutions
 	@$(PYTHON) tools/pages.py student
 	@echo _build/student/exercises.ipynb
 
-bench: .venv/installed ## time the exercises' layers, on this machine
+bench: .venv/installed ## time the layers of the exercises and of speed.md
 	@$(PYTHON) tools/bench.py
 
 lock: .venv/installed ## pin requirements.in's newest versions in requirements.txt

@@ -1,5 +1,6 @@
 """The pages and their recorded notebooks: in step, run, and nothing left out."""
 
+import ast
 import re
 
 import jupytext
@@ -67,6 +68,30 @@ def test_every_cell_was_run_in_order(page):
     assert counts == list(range(1, len(counts) + 1))
 
 
+def test_what_pages_share_is_word_for_word_the_same():
+    texts = {}
+    for page, notebook in PAGES.items():
+        for cell in code_cells(notebook):
+            source = re.sub(r"^%.*", "", cell.source, flags=re.MULTILINE)
+            for node in ast.parse(source).body:
+                if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                    text = ast.get_source_segment(source, node)
+                    texts.setdefault(node.name, {})[page.name] = text
+    for name, by_page in texts.items():
+        assert len(set(by_page.values())) == 1, f"{name} on {', '.join(by_page)}"
+    assert len(texts["MyDense"]) > 3
+
+
+@each_page
+def test_everything_between_the_gates_is_tagged(page):
+    inside = False
+    for cell in PAGES[page].cells:
+        inside = inside or "{solution-start}" in cell.source
+        assert not inside or "solution" in cell.metadata.get("tags", []), cell.source
+        inside = inside and "{solution-end}" not in cell.source
+    assert not inside
+
+
 @each_page
 def test_nothing_hides_an_output_but_figures_and_timings(page):
     for cell in code_cells(recorded(page)):
@@ -93,7 +118,7 @@ def test_a_recorded_error_shows_what_is_compared(page):
         for output in cell.outputs:
             if output.output_type == "error":
                 shown = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
-                assert shown.strip() == f"{output.ename}: {output.evalue}"
+                assert shown.strip() == f"{output.ename}: {output.evalue}".strip()
 
 
 @each_page

@@ -12,6 +12,7 @@ from tools.pages import ROOT, code_cells
 
 WITHOUT = "layers-without-parameters"
 WITH = "layers-with-parameters"
+MANAGING = "managing-parameters"
 
 
 @pytest.fixture
@@ -47,13 +48,17 @@ BROKEN_CODE = {
     "no ReLU": (WITH, "return npx.relu(linear)", "return linear"),
     "no bias": (WITH, "x.ctx)) + self.bias.data(x.ctx)", "x.ctx))"),
     "a transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
+    "an unfrozen layer": (MANAGING, '"grad_req", "null")\n\nsgd', '"grad_req", "write")\n\nsgd'),
+    "a wrong size": ("inferring-shapes", "(x.shape[-1],)\n\n\nscale", "(len(x),)\n\n\nscale"),
+    "a wrong gradient": ("custom-gradients", "return dy\n", "return 2 * dy\n"),
+    "no bias, compiled": ("speed", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
 }
 
 
 @pytest.mark.parametrize("name, right, wrong", BROKEN_CODE.values(), ids=BROKEN_CODE)
 def test_a_broken_layer_is_caught(validate, name, right, wrong):
     notebook = recorded(name)
-    [cell] = [c for c in code_cells(notebook) if right in c.source and "(x)" not in c.source]
+    cell = next(c for c in code_cells(notebook) if right in c.source)
     assert cell.source.count(right) == 1
     cell.source = cell.source.replace(right, wrong)
     assert validate(notebook)
@@ -99,6 +104,23 @@ def test_a_changed_output_is_caught(validate, name):
                         place[key] = value.replace(right, wrong)
         changed.add(number)
     assert validate(notebook) == changed
+
+
+def test_a_changed_and_a_missing_exception_are_caught(validate):
+    notebook = recorded(MANAGING)
+    cells = code_cells(notebook)
+    raising = [
+        number
+        for number, cell in enumerate(cells)
+        if "raises-exception" in cell.metadata.get("tags", [])
+    ]
+    another_type, another_message, *_, none, last = raising
+    cells[another_type].outputs[0].ename = "KeyError"
+    cells[another_message].outputs[0].evalue += " "
+    cells[none].source = "None"
+    unexpected = last + 1
+    cells[unexpected].source = "raise ValueError"
+    assert validate(notebook) == {another_type, another_message, none, unexpected}
 
 
 def test_a_missing_output_is_caught(validate):

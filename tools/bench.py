@@ -1,15 +1,19 @@
-"""Time the exercises' solutions beside each other and print a table.
+"""Time the layers of exercises.md and speed.md beside each other and print tables.
 
-The layers are those of book/exercises.md. Each figure is the shortest of two to
-twenty calls after a first one, in milliseconds; ratios are between figures of this run.
+Each figure is the shortest of two to sixty calls after a first one, in milliseconds;
+ratios are between figures of this run.
 """
 
+import os
 import platform
 import time
+
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # as NumPy, see speed.md
 
 from pages import ROOT, definitions, read
 
 PAGE = definitions(read(ROOT / "book" / "exercises.md"))
+SPEED = definitions(read(ROOT / "book" / "speed.md"))
 mx, np, npx, numpy = (PAGE[name] for name in ("mx", "np", "npx", "numpy"))
 
 
@@ -78,6 +82,46 @@ def fourier(batch, n):
     print()
 
 
+def dense(batch, in_units, units):
+    """The fully connected layers, hybridized where they can be, and NumPy's product."""
+    print(f"Dense with ReLU, batch {batch}, {in_units} to {units} units")
+    nn, autograd = PAGE["nn"], PAGE["autograd"]
+    layers = {
+        "nn.Dense": nn.Dense(units, activation="relu"),
+        "FastDense": SPEED["FastDense"](units),
+        "HybridDense": SPEED["HybridDense"](units, in_units),
+        "MyDense, which cannot be hybridized": SPEED["MyDense"](units, in_units),
+    }
+    x = np.random.normal(size=(batch, in_units))
+
+    def train(layer):
+        with autograd.record():
+            y = layer(x)
+        y.backward()
+
+    calls = {}
+    for name, layer in layers.items():
+        layer.initialize()
+        layer.hybridize(static_alloc=True, static_shape=True)
+        train(layer)
+        calls[name] = lambda layer=layer: layer(x)
+        calls[f"{name}, and its gradient"] = lambda layer=layer: train(layer)
+    data, weight = x.asnumpy(), layers["HybridDense"].weight.data().asnumpy()
+    calls["NumPy's product alone"] = lambda: data @ weight
+
+    # In turn, so that a slow moment of the machine hits them all.
+    times = dict.fromkeys(calls, float("inf"))
+    for _ in range(60):
+        for name, call in calls.items():
+            times[name] = min(times[name], milliseconds(call, 1))
+    row("", "ms", "this / nn.Dense")
+    for name, value in times.items():
+        part = ", and its gradient"
+        builtin = times["nn.Dense" + part * name.endswith(part)]
+        row(name, f"{value:.2f}", f"{value / builtin:.2f}")
+    print()
+
+
 def processor():
     try:
         with open("/proc/cpuinfo") as file:
@@ -94,3 +138,6 @@ if __name__ == "__main__":
     reduction(256, 128, 64)
     for n in (16, 64, 256, 1024, 4096):
         fourier(64, n)
+    dense(2, 5, 3)
+    dense(256, 784, 256)
+    dense(256, 1024, 1024)
