@@ -1,0 +1,41 @@
+// What the theme's scripts leave undone.
+
+// From a folder, a browser does not let a script read the pages for search's excerpts.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// The theme's link is a javascript: address, which the page's policy forbids.
+document.addEventListener("click", (event) => {
+  if (!event.target.closest(".highlight-link a")) return;
+  event.preventDefault();
+  SphinxHighlight.hideSearchWords();
+});
+
+// What is wider than its place scrolls by keyboard, too. The theme sees to that for code
+// that is open when the page has been loaded.
+const reachable = (root) =>
+  root.querySelectorAll("pre, div.math").forEach((box) => {
+    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
+  });
+document.querySelectorAll("details").forEach((folded) => {
+  folded.addEventListener("toggle", () => folded.open && reachable(folded));
+});
+addEventListener("load", () => {
+  document.querySelectorAll("div.math").forEach((box) => reachable(box.parentElement));
+  // The style sheet hides what is folded until here, so that the theme's measuring does not
+  // lay it out; from now on the browser's own search finds it.
+  setTimeout(() => document.documentElement.classList.add("loaded"));
+});
+
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details:not([open])").forEach((folded) => {
+    folded.dataset.closed = "";
+    folded.open = true;
+  });
+});
+addEventListener("afterprint", () => {
+  document.querySelectorAll("details[data-closed]").forEach((folded) => {
+    delete folded.dataset.closed;
+    folded.open = false;
+  });
+});
