@@ -8,7 +8,7 @@ PYTHON    := .venv/bin/python
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 
-.PHONY: help html test lab edit notebooks student bench lock clean
+.PHONY: help html test lab edit notebooks pdf lighthouse student bench lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-15s %s\n", $$1, $$2 }'
@@ -36,6 +36,12 @@ edit: .venv/installed ## open JupyterLab on the pages themselves
 notebooks: .venv/installed ## execute every page again and record its outputs
 	@$(PYTHON) tools/pages.py record
 	@git status --short book 2>/dev/null || true
+
+pdf: html ## write the whole book as one PDF; needs Chromium
+	@$(PYTHON) -m tools.pdf
+
+lighthouse: html ## print Lighthouse's scores for every page; needs Chromium and npm
+	@$(PYTHON) -m tools.lighthouse
 
 student: .venv/installed ## write the exercises without their solutions
 	@$(PYTHON) tools/pages.py student

@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from docutils.utils.math import MathError
+from tools.mathml import mathml
 from tools.pages import ROOT, pages
 
 SITE = ROOT / "_build" / "html"
@@ -144,6 +146,38 @@ def test_styles_ask_no_other_host():
     for style in SITE.rglob("*.css"):
         text = style.read_text("utf-8")
         assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", text), style
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_keeps_its_place_until_it_is_needed(name):
+    for image in read(SITE / f"{name}.html").select("article img"):
+        assert int(image["width"]) > 0 and int(image["height"]) > 0
+        assert image["loading"] == "lazy"
+
+
+def test_every_check_has_one_right_choice_and_explains_the_others():
+    checks = [c for name in NAMES for c in read(SITE / f"{name}.html").select(".check")]
+    assert checks
+    for check in checks:
+        choices = [choice.select("p") for choice in check.select("details.choice")]
+        words = [" ".join(p.get_text() for p in choice).split() for choice in choices]
+        assert len(choices) >= 3
+        assert sorted(word[0] for word in words) == ["No."] * (len(words) - 1) + ["Right."]
+        assert all(len(word) > 5 for word in words)
+
+
+@pytest.mark.parametrize("tex", [r"\frac12", r"\unknown{x}", r"x^{2", r"\sqrt\frac{1}2"])
+def test_a_formula_that_would_come_out_wrong_is_refused(tex):
+    with pytest.raises(MathError):
+        mathml(tex)
+
+
+def test_a_formula_is_written_as_it_is_read():
+    assert mathml(r"n \log n") == (
+        '<math xmlns="http://www.w3.org/1998/Math/MathML"><mi>n</mi>'
+        '<mspace width="0.17em"></mspace><mi>log</mi>'
+        '<mo rspace="0.17em">&ApplyFunction;</mo><mi>n</mi></math>'
+    )
 
 
 BROKEN = {

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import os.path
 import re
 
@@ -12,6 +13,8 @@ from fontTools.ttLib import TTFont
 # Where an icon font has its glyphs, written as escapes or as they are.
 ICON = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])", re.IGNORECASE)
 ADDRESS = re.compile(r"""\burl\((?!['"]?(?:data:|#))['"]?([^'")]*)['"]?\)""")
+
+logging.getLogger("fontTools").setLevel("WARNING")  # it tells each step
 
 
 def lean(sheets, words, folder):

@@ -13,16 +13,19 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
 # docutils takes \frac12 for \frac{12}{...}.
-UNBRACED = re.compile(r"\\([dt]?frac|[dt]?binom)\s*[^\s{]")
+UNBRACED = re.compile(r"\\([dt]?frac|[dt]?binom)\s*(?:\{[^{}]*\}\s*)?[^\s{]")
 # It writes the function in "n log n" without the space around its name.
 NAME = r"<mi[^>]*>\w{2,}</mi>\s*"
-BEFORE = re.compile(rf"(?<=</m[in]>)(?=\s*{NAME}<mo>&ApplyFunction;)")
+BEFORE = re.compile(rf"(?<=</m[in]>)(?=\s*{NAME}<mo[^>]*>&ApplyFunction;)")
 AFTER = re.compile(rf"({NAME}<mo)(>&ApplyFunction;</mo>\s*)(?!\s*<mo[^>]*>[(\[])")
 
 
 def mathml(tex, as_block=False):
     if found := UNBRACED.search(tex):
         raise MathError(f"write both arguments of \\{found[1]} in braces")
+    braces = re.sub(r"\\[{}]", "", tex)
+    if braces.count("{") != braces.count("}"):
+        raise MathError("a brace too many or too few")
     text = tex2mathml(tex, as_block=as_block)
     text = AFTER.sub(r'\1 rspace="0.17em"\2', text)
     text = BEFORE.sub('<mspace width="0.17em"></mspace>', text)

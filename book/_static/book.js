@@ -3,24 +3,30 @@
 // From a folder, a browser does not let a script read the pages for search's excerpts.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
-// The theme's link is a javascript: address, which the page's policy forbids.
+// The theme's inline handlers and javascript: addresses, which the page's policy forbids.
 document.addEventListener("click", (event) => {
-  if (!event.target.closest(".highlight-link a")) return;
-  event.preventDefault();
-  SphinxHighlight.hideSearchWords();
+  const clicked = event.target.closest("[data-click], .highlight-link a");
+  if (!clicked) return;
+  if (clicked.dataset.click === "window.print()") print();
+  else if (clicked.dataset.click === "toggleFullScreen()") toggleFullScreen();
+  else {
+    event.preventDefault();
+    SphinxHighlight.hideSearchWords();
+  }
 });
 
 // What is wider than its place scrolls by keyboard, too. The theme sees to that for code
 // that is open when the page has been loaded.
+const OTHERS = "div.math, .pst-scrollable-table-container";
 const reachable = (root) =>
-  root.querySelectorAll("pre, div.math").forEach((box) => {
+  root.querySelectorAll(`pre, ${OTHERS}`).forEach((box) => {
     box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
   });
 document.querySelectorAll("details").forEach((folded) => {
   folded.addEventListener("toggle", () => folded.open && reachable(folded));
 });
 addEventListener("load", () => {
-  document.querySelectorAll("div.math").forEach((box) => reachable(box.parentElement));
+  document.querySelectorAll(OTHERS).forEach((box) => reachable(box.parentElement));
   // The style sheet hides what is folded until here, so that the theme's measuring does not
   // lay it out; from now on the browser's own search finds it.
   setTimeout(() => document.documentElement.classList.add("loaded"));

@@ -1,0 +1,225 @@
+"""Every page in a browser: as people and their browsers meet it."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from pypdf import PdfReader
+from tools.serve import ROOT, SITE, names, serving
+
+NAMES = [*names(), "search"]
+WIDE, NARROW = {"width": 1300, "height": 900}, {"width": 400, "height": 800}
+BEFORE_SCROLLING = 250 * 1024
+
+each_page = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def site():
+    with serving() as address:
+        yield address
+
+
+@contextmanager
+def visit(browser, address, text=None, **settings):
+    """A page in a window of its own, and the list of what it complains about.
+
+    The page is the one at the address, or this text in its place.
+    """
+    with browser.new_context(**settings) as context:
+        page = context.new_page()
+        if text is not None:
+            page.route(address, lambda r: r.fulfill(body=text, content_type="text/html"))
+        complaints = []
+        here = urlsplit(address)[:2]
+
+        def said(message):
+            if message.type in ("error", "warning"):
+                complaints.append(message.text)
+
+        def asked(request):
+            if urlsplit(request.url)[:2] != here and not request.url.startswith("data:"):
+                complaints.append(f"asks for {request.url}")
+
+        page.on("console", said)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", asked)
+        page.goto(address, wait_until="load")
+        page.wait_for_selector("html.loaded")
+        yield page, complaints
+
+
+def barriers(page):
+    """What axe finds, a line each."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [f"{v['id']}: {node['html']}" for v in found for node in v["nodes"]]
+
+
+def overflow(page):
+    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+
+def unfold(page):
+    page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
+
+
+@each_page
+@pytest.mark.parametrize("colours, window", [("light", WIDE), ("dark", NARROW)])
+def test_a_page_keeps_nobody_out(browser, site, name, colours, window):
+    settings = {"viewport": window, "color_scheme": colours}
+    with visit(browser, f"{site}/{name}.html", **settings) as (page, complaints):
+        assert page.get_attribute("html", "data-theme") == colours
+        assert overflow(page) <= 0
+        unfold(page)
+        assert overflow(page) <= 0
+        assert barriers(page) == []
+        assert complaints == []
+
+
+@each_page
+def test_a_page_is_light(browser, site, name):
+    with browser.new_context(viewport=NARROW) as context:
+        page = context.new_page()
+        network = context.new_cdp_session(page)
+        network.send("Network.enable")
+        sizes = []
+        network.on("Network.loadingFinished", lambda e: sizes.append(e["encodedDataLength"]))
+        page.goto(f"{site}/{name}.html", wait_until="networkidle")
+        blocking = "script[src]:not([defer])"
+        assert page.locator(blocking).count() == 0
+        assert page.locator("link[rel=stylesheet]").count() == 1
+    assert 0 < sum(sizes) <= BEFORE_SCROLLING
+
+
+@each_page
+def test_a_page_works_from_its_folder(browser, name):
+    address = (SITE / f"{name}.html").as_uri()
+    with visit(browser, address, viewport=WIDE) as (page, complaints):
+        for formula in page.locator("math >> visible=true").all():
+            assert formula.bounding_box()["height"] > 5
+        for folded in page.locator("details >> visible=true").all():
+            folded.locator("summary").first.press("Enter")
+            assert folded.get_attribute("open") is not None
+            folded.locator("summary").first.press("Enter")
+        for button in page.locator(".copybtn >> visible=true").all()[:1]:
+            button.click()
+            assert button.get_attribute("data-tooltip") == "Copied!"
+        assert complaints == []
+
+
+def test_search_lists_from_a_folder(browser):
+    address = (SITE / "search.html").as_uri() + "?q=relu"
+    with visit(browser, address) as (page, complaints):
+        page.wait_for_selector("#search-results li a")
+        page.click("#search-results li a")
+        page.wait_for_selector(".highlighted")
+        page.click(".highlight-link a")
+        assert page.locator(".highlighted").count() == 0
+        assert complaints == []
+
+
+def test_search_shows_excerpts_where_it_can(browser, site):
+    with visit(browser, f"{site}/search.html?q=relu") as (page, complaints):
+        page.wait_for_selector("#search-results li .highlighted")
+        assert complaints == []
+
+
+def focused(page, selector):
+    return page.evaluate("s => document.activeElement.matches(s)", selector)
+
+
+@each_page
+def test_the_keyboard_reaches_everything(browser, site, name):
+    with visit(browser, f"{site}/{name}.html", viewport=WIDE) as (page, _):
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("Tab")
+        assert focused(page, "#pst-skip-link a")
+        page.keyboard.press("Enter")
+        assert page.url.endswith("#main-content")
+        page.keyboard.press("Tab")
+        assert focused(page, "main *")
+
+        # From there to the end, and from the beginning to there.
+        unseen = """() => {
+            const tag = document.activeElement, style = getComputedStyle(tag);
+            tag.dataset.reached = "";
+            return style.outlineStyle === "none" && style.boxShadow === "none" && tag.outerHTML;
+        }"""
+        while True:
+            page.keyboard.press("Tab")
+            if focused(page, "[data-reached]"):
+                break
+            assert focused(page, "body") or not page.evaluate(unseen)
+        # (The contents of the page unfold and fold as one scrolls.)
+        missed = ":is(a[href], summary, button):not([data-reached], .bd-toc-nav *)"
+        missed = page.locator(f"{missed} >> visible=true")
+        assert [tag.evaluate("tag => tag.outerHTML") for tag in missed.all()] == []
+
+
+@each_page
+def test_paper_shows_the_text_alone(browser, site, name):
+    with visit(browser, f"{site}/{name}.html", viewport=WIDE) as (page, _):
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details:not([open])").count() == 0
+        navigation = ".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article"
+        for part in page.locator(f"{navigation}, .copybtn, .headerlink").all():
+            assert not part.is_visible()
+
+
+def test_the_pdf_is_whole(browser):
+    subprocess.run([sys.executable, "-m", "tools.pdf"], cwd=ROOT, check=True)
+    reader = PdfReader(ROOT / "_build" / "book.pdf")
+    places = {
+        name.lstrip("/"): reader.get_destination_page_number(place) + 1
+        for name, place in reader.named_destinations.items()
+    }
+    links = [
+        annotation.get_object()["/Dest"].lstrip("/")
+        for page in reader.pages
+        for annotation in page.get("/Annots", [])
+        if "/Dest" in annotation.get_object()
+    ]
+    assert links and set(links) <= set(places)
+    text = " ".join(" ".join(page.extract_text() for page in reader.pages).split())
+    for name in names()[1:]:
+        [title] = [o for o in reader.outline if not isinstance(o, list)
+                   and reader.get_destination_page_number(o) + 1 == places[f"{name}--"]]
+        assert f"{title['/Title']} {places[f'{name}--']}" in text
+
+
+def test_a_machine_without_chromium_is_told():
+    for tool in ("pdf", "lighthouse"):
+        run = subprocess.run(
+            [sys.executable, "-m", f"tools.{tool}"],
+            cwd=ROOT,
+            env={"CHROMIUM": "/nowhere"},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode != 0
+        assert run.stderr.startswith(f"make {tool}: no Chromium")
+        assert len(run.stderr.splitlines()) == 1
+
+
+BROKEN = {
+    "image-alt": "<img src='_static/favicon.svg'>",
+    "asks for http://127.0.0.2/": "<img src='http://127.0.0.2/a.png' alt='a'>",
+    "Content Security Policy": "<script>document.title = ''</script>",
+    "404": "<img src='missing.png' alt='a'>",
+    "too wide": "<p style='width: 2000px'>a</p>",
+}
+
+
+@pytest.mark.parametrize("problem, html", BROKEN.items(), ids=BROKEN)
+def test_a_broken_page_is_noticed(browser, site, problem, html):
+    whole = (SITE / "search.html").read_text("utf-8")
+    broken = whole.replace("<h1>", f"{html}<h1>", 1)
+    if problem in ("too wide", "asks for http://127.0.0.2/"):  # which the policy prevents
+        broken = broken.replace("Content-Security-Policy", "x")
+    with visit(browser, f"{site}/search.html", broken) as (page, complaints):
+        found = [*complaints, *barriers(page), *(["too wide"] if overflow(page) > 0 else [])]
+        assert any(problem in line for line in found), found
