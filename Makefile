@@ -8,7 +8,7 @@ PYTHON    := .venv/bin/python
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 
-.PHONY: help html test lab edit notebooks pdf lighthouse student bench lock clean
+.PHONY: help html test live lab edit notebooks pdf lighthouse student bench lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-15s %s\n", $$1, $$2 }'
@@ -18,9 +18,19 @@ help: ## list the tasks
 
 html: .venv/installed ## build the site: execute the pages, stop at any failure or warning
 	@$(PYTHON) tools/pages.py build
+	@touch _build/built
+
+_build/built: .venv/installed _config.yml _toc.yml $(wildcard book/* book/_static/* tools/*.py)
+	@$(MAKE) --no-print-directory html
 
 test: html ## run every check: the recorded outputs, the pages, the site
 	@$(PYTHON) -m pytest --nbval book tests -n auto
+
+live: .venv/live/installed _build/built ## open the site with running code cells (needs npm)
+	@$(PYTHON) tools/live/serve.py
+
+.venv/live/installed: tools/live/package-lock.json
+	@tools/live/install.sh
 
 lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open JupyterLab on a scratch copy of the pages
 	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab

@@ -74,10 +74,11 @@ nbval.kernel.KernelManager = FileKernelManager
 
 
 class NotebookScheduling(LoadScopeScheduling):
-    """Keeps the cells of a notebook on one worker, and spreads all other tests."""
+    """Keeps on one worker what shares a kernel or a server; spreads all other tests."""
 
     def _split_scope(self, nodeid):
-        return nodeid.partition(".ipynb::")[0]
+        file, _, _ = nodeid.partition("::")
+        return file if file.endswith((".ipynb", "test_live.py")) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,7 +20,7 @@ esac
 
 log=.venv/install.log
 mkdir -p .venv || stop "cannot write to $(pwd)."
-echo "Installing into .venv (0.7 GB) ..."
+echo "Installing into .venv (0.9 GB) ..."
 
 # A mirror that pip is set up for serves uv as well. (Asking pip takes a second.)
 mirror=${PIP_INDEX_URL:-$(cat "${PIP_CONFIG_FILE:-/}" "${HOME:-}/.config/pip/pip.conf" \
@@ -60,7 +60,7 @@ uv=.venv/bin/uv
 	*"peer certificate"*) why="the package index's certificate is not trusted here: run again with UV_SYSTEM_CERTS=true, or set SSL_CERT_FILE to your network's certificates" ;;
 	*"ailed to fetch"* | *"rror sending request"* | *"ailed to download"*) why="the package index was not reached: check the network or a proxy, then run make again" ;;
 	*"no wheels with"* | *"no usable wheels"*) why="a package has no wheel for this system: see README.md for what is supported" ;;
-	*"o space left"*) why="the disk is full: the environment takes 0.7 GB" ;;
+	*"o space left"*) why="the disk is full: the environment takes 0.9 GB" ;;
 	*) why="the packages could not be installed" ;;
 	esac
 	stop "$why (details: $log)."
