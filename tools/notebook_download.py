@@ -18,6 +18,8 @@ def offer_notebook(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    # before the theme, at 501, makes the menu
-    app.connect("html-page-context", offer_notebook, priority=500)
+    # before the theme, at 501, makes the menu, and after it: beside a launch button
+    # it offers a notebook of its own
+    for priority in (500, 502):
+        app.connect("html-page-context", offer_notebook, priority=priority)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
