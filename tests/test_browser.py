@@ -48,7 +48,7 @@ def visit(browser, address, text=None, **settings):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", asked)
         page.goto(address, wait_until="load")
-        page.wait_for_selector("html.loaded")
+        page.wait_for_function("!document.querySelector('details:not(.measured)')")
         yield page, complaints
 
 

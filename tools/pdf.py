@@ -78,7 +78,7 @@ def book(numbers):
     front = bodies.pop(pages[0])
     title = front.find("h1").get_text()
     sheet = (SITE / "_static" / "site.css").as_uri()
-    return f"""<!DOCTYPE html><html lang="en" data-theme="light" class="loaded"><head>
+    return f"""<!DOCTYPE html><html lang="en" data-theme="light"><head>
 <meta charset="utf-8"><title>{title}</title><link rel="stylesheet" href="{sheet}">
 <style>{STYLE}</style></head><body><div class="bd-content">{front}<nav><h2>Contents</h2>
 <ul>{"".join(contents(bodies, numbers))}</ul></nav>{"".join(map(str, bodies.values()))}

@@ -29,7 +29,9 @@ addEventListener("load", () => {
   document.querySelectorAll(OTHERS).forEach((box) => reachable(box.parentElement));
   // The style sheet hides what is folded until here, so that the theme's measuring does not
   // lay it out; from now on the browser's own search finds it.
-  setTimeout(() => document.documentElement.classList.add("loaded"));
+  setTimeout(() => {
+    document.querySelectorAll("details").forEach((folded) => folded.classList.add("measured"));
+  });
 });
 
 // On paper nothing can be unfolded.
