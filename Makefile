@@ -24,7 +24,7 @@ _build/built: .venv/installed _config.yml _toc.yml $(wildcard book/* book/_stati
 	@$(MAKE) --no-print-directory html
 
 test: html ## run every check: the recorded outputs, the pages, the site
-	@$(PYTHON) -m pytest --nbval book tests -n auto
+	@$(PYTHON) -m pytest --nbval book tests -n auto -rs
 
 live: .venv/live/installed _build/built ## open the site with running code cells (needs npm)
 	@$(PYTHON) tools/live/serve.py
