@@ -43,6 +43,10 @@ WRITTEN = re.compile(r"\s*document\.write\(`(.*)`\);\s*", re.DOTALL)
 DEFERRED = ' defer="defer"'
 # What most names and signs in code are: coloured as the code around them.
 PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
+# Code, but no output of it, with a button that book.js serves: buttons that a script adds
+# cost each long page a second layout.
+CODE = re.compile(r'<div class="highlight-(?!myst-ansi)[^"]*"><div class="highlight">')
+COPY = '<button type="button" class="copybtn" aria-live="polite">Copy</button>'
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="([^"]*/_images/([^"]*))"')
 
 
@@ -68,6 +72,7 @@ class Templates(BuiltinTemplateLoader):
         text = STYLE.sub("", PRELOAD.sub("", text).replace(links[0], "\0", 1))
         text = text.replace("\0", THEME + sheet)
         text = IMAGE.sub(self.sized, PLAIN.sub(r"\1", text))
+        text = CODE.sub(rf"\g<0>{COPY}", text)
 
         allowed = set()
         text = HANDLER.sub(self.named, text)

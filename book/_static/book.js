@@ -15,6 +15,19 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// The buttons that copy code.
+document.addEventListener("click", async ({ target }) => {
+  if (!target.matches(".copybtn")) return;
+  try {
+    await navigator.clipboard.writeText(target.nextElementSibling.textContent.trimEnd());
+  } catch { // no such thing on a site without HTTPS
+    getSelection().selectAllChildren(target.nextElementSibling);
+    if (!document.execCommand("copy")) return;
+  }
+  target.textContent = "Copied";
+  setTimeout(() => (target.textContent = "Copy"), 2000);
+});
+
 // What is wider than its place scrolls by keyboard, too. The theme sees to that for code
 // that is open when the page has been loaded.
 const OTHERS = "div.math, .pst-scrollable-table-container";
