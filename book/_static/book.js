@@ -31,15 +31,18 @@ document.addEventListener("click", async ({ target }) => {
 // What is wider than its place scrolls by keyboard, too. The theme sees to that for code
 // that is open when the page has been loaded.
 const OTHERS = "div.math, .pst-scrollable-table-container";
-const reachable = (root) =>
-  root.querySelectorAll(`pre, ${OTHERS}`).forEach((box) => {
-    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
-  });
+const reachable = (boxes) => {
+  // First measure all, or each change would lay out the page anew.
+  const wide = [...boxes].filter((box) => box.scrollWidth > box.clientWidth);
+  boxes.forEach((box) => (box.tabIndex = wide.includes(box) ? 0 : -1));
+};
 document.querySelectorAll("details").forEach((folded) => {
-  folded.addEventListener("toggle", () => folded.open && reachable(folded));
+  folded.addEventListener("toggle", () => {
+    if (folded.open) reachable(folded.querySelectorAll(`pre, ${OTHERS}`));
+  });
 });
 addEventListener("load", () => {
-  document.querySelectorAll(OTHERS).forEach((box) => reachable(box.parentElement));
+  reachable(document.querySelectorAll(OTHERS));
   // The style sheet hides what is folded until here, so that the theme's measuring does not
   // lay it out; from now on the browser's own search finds it.
   setTimeout(() => {
