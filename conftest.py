@@ -91,4 +91,5 @@ def pytest_configure(config):
     config.option.nbval_current_env = True
     # nbval does not notice that a kernel died; its own limit is half an hour.
     settings = yaml.safe_load((config.rootpath / "_config.yml").read_text("utf-8"))
-    config.option.nbval_cell_timeout = settings["execute"]["timeout"]
+    limits = config.option.nbval_cell_timeout, settings["execute"]["timeout"]
+    config.option.nbval_cell_timeout = min(limits)

@@ -1,11 +1,15 @@
 """What a new machine meets: the installer's messages, the lock, the workflow."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from tools.pages import ROOT
 
 UV = ROOT / ".venv" / "bin" / "uv"
@@ -93,6 +97,43 @@ def test_no_package_index_is_named(install):
         {"uv": UV, "python3.11": PYTHON}, UV_DEFAULT_INDEX=NOWHERE, UV_HTTP_RETRIES="0"
     )
     assert "the package index was not reached" in message
+
+
+def test_a_package_that_is_not_the_locked_one_is_named(install, tmp_path):
+    about, name = "thing-1.0.dist-info/", "thing-1.0-py3-none-any.whl"
+    index = tmp_path / "simple"
+    (index / "thing").mkdir(parents=True)
+    (index / "thing" / "index.html").write_text(f'<a href="{name}">{name}</a>')
+    with zipfile.ZipFile(index / "thing" / name, "w") as wheel:
+        wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(about + "RECORD", "")
+    lock = tmp_path / "a checkout" / "requirements.txt"
+    lock.write_text(f"thing==1.0 --hash=sha256:{'0' * 64}\n")
+    message = install({"uv": UV, "python3.11": PYTHON}, UV_DEFAULT_INDEX=index.as_uri())
+    assert "a package differs from its hash in requirements.txt" in message
+
+
+def test_the_lock_and_what_was_chosen_agree():
+    lines = (ROOT / "requirements.in").read_text("utf-8").splitlines()
+    chosen = {}
+    for line in filter(None, lines):
+        text, _, why = line.partition("#")
+        assert why.strip(), f"requirements.in does not say what for: {line}"
+        if text:
+            requirement = Requirement(text)
+            chosen[canonicalize_name(requirement.name)] = requirement.specifier
+    lock = (ROOT / "requirements.txt").read_text("utf-8")
+    pins, direct = {}, set()
+    for entry in re.split(r"\n(?=[a-z])", lock):
+        if pin := re.match(r"([\w.-]+)==(\S+)", entry):
+            assert "--hash=sha256:" in entry, f"requirements.txt: {pin[1]} has no hash"
+            pins[pin[1]] = pin[2]
+            if "-r requirements.in" in entry:
+                direct.add(pin[1])
+    assert direct == set(chosen)
+    for name, specifier in chosen.items():
+        assert specifier.contains(pins[name]), f"{name}: {pins[name]} is not {specifier}"
 
 
 def test_workflow_is_valid():

@@ -12,11 +12,13 @@ and its processes race for the kernels' ports.)
 import argparse
 import ast
 import asyncio
+import fcntl
 import gc
 import hashlib
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import jupytext
@@ -113,7 +115,7 @@ async def run(page, notebook):
         kernel_name="python3",
         record_timing=False,
         resources={"metadata": {"path": str(page.parent)}},
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
     )
     running = None
 
@@ -163,9 +165,19 @@ def write(path, text):
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}", delete=False
     ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+        try:
+            file.write(text)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def refuse(*_):
+    """Keep nbclient from taking Ctrl-C for one of its notebooks alone."""
+    raise RuntimeError("not here")
 
 
 async def run_pages(task):
@@ -183,6 +195,7 @@ async def run_pages(task):
     if task == "build":
         todo = {page: nb for page, nb in todo.items() if not cached(cache, nb)}
     core = asyncio.Semaphore(os.cpu_count())
+    asyncio.get_running_loop().add_signal_handler = refuse
 
     async def one(page, notebook):
         async with core:
@@ -215,14 +228,37 @@ def build_site():
     jupyter_book(["build", "--all", "--quiet", "-W", "-n", "--keep-going", str(ROOT)])
 
 
-if __name__ == "__main__":
+@contextmanager
+def alone():
+    """Wait until no other process runs the pages of this checkout."""
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with open(ROOT / "_build" / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another make in this folder", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("task", choices=["build", "record", "student"])
     task = parser.parse_args().task
-    write_student(ROOT / "book" / "exercises.md")
-    if task == "student":
-        sys.exit()
-    if failures := asyncio.run(run_pages(task)):
-        sys.exit(failures)
-    if task == "build":
-        build_site()
+    try:
+        with alone():
+            write_student(ROOT / "book" / "exercises.md")
+            if task == "student":
+                return
+            if failures := asyncio.run(run_pages(task)):
+                sys.exit(failures)
+            if task == "build":
+                build_site()
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was finished is kept, and nothing else")
+    except OSError as error:  # a full disk, above all
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""What can go wrong while the pages run: each time a clear end, and nothing half-written."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from tools.pages import CELL_SECONDS, ROOT
+
+PAGE = """---
+jupytext:
+  formats: md:myst,ipynb
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3 (ipykernel)
+  language: python
+  name: python3
+---
+
+# A page
+
+```{code-cell} ipython3
+1 + 1
+```
+
+```{code-cell} ipython3
+CODE
+```
+"""
+RECORDED = "what was recorded before\n"
+
+
+class Checkout:
+    """A book of one page, whose second cell is on line 19."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.copytree(ROOT / "tools", folder / "tools")
+        (folder / "book").mkdir()
+        for name in ("matplotlibrc", "_static"):
+            copy = shutil.copytree if (ROOT / "book" / name).is_dir() else shutil.copy
+            copy(ROOT / "book" / name, folder / "book" / name)
+        shutil.copy(ROOT / "requirements.txt", folder)
+        config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+        config["execute"]["timeout"] = 3
+        (folder / "_config.yml").write_text(yaml.safe_dump(config))
+        (folder / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
+        (folder / "book" / "exercises.md").write_text("# Exercises\n")
+        (folder / "book" / "page.ipynb").write_text(RECORDED)
+
+    def write(self, code, page=PAGE):
+        (self.folder / "book" / "page.md").write_text(page.replace("CODE", code))
+
+    def start(self, task="record", **settings):
+        return subprocess.Popen(
+            [sys.executable, "tools/pages.py", task],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **settings,
+        )
+
+    def left(self):
+        """Whether nothing is there but what was, and that is as it was."""
+        names = {path.name for path in (self.folder / "book").iterdir()}
+        recorded = (self.folder / "book" / "page.ipynb").read_text()
+        expected = {"_static", "exercises.md", "matplotlibrc", "page.md", "page.ipynb"}
+        return names == expected and recorded == RECORDED
+
+    def fails(self, task="record", **settings):
+        """What is said by a task that must fail."""
+        out, errors = (process := self.start(task, **settings)).communicate()
+        assert process.returncode not in (0, None), out
+        assert "Traceback" not in errors, errors
+        assert self.left()
+        assert not list(self.folder.glob("_build/html/**/*.html"))
+        return errors
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+PLACE = "book/page.md:19: code cell 2: "
+BAD_CELLS = {
+    "raises": ("1 / 0", "ZeroDivisionError: division by zero"),
+    "never ends": ("while True: pass", "no end after 3 s"),
+    "kills its kernel": ("import os; os.kill(os.getpid(), 9)", "the kernel died"),
+    "runs out of memory": (
+        "import resource as r\nr.setrlimit(r.RLIMIT_AS, (2**30, 2**30))\nbytes(2**40)",
+        "MemoryError: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("code, cause", BAD_CELLS.values(), ids=BAD_CELLS)
+def test_a_bad_cell_is_named(checkout, code, cause):
+    checkout.write(code)
+    assert checkout.fails().strip() == f"{PLACE}{cause}".strip()
+
+
+def test_a_bad_cell_ends_every_build(checkout):
+    checkout.write("1 / 0")
+    assert checkout.fails("build") == checkout.fails("build") != ""
+
+
+def test_the_book_has_such_a_limit():
+    assert 0 < CELL_SECONDS <= 120
+
+
+BAD_PAGES = {
+    "a merge conflict": PAGE.replace(
+        "kernelspec:", "<<<<<<< HEAD\nkernelspec:\n=======\n>>>>>>> theirs"
+    ),
+    "a header that is no YAML": PAGE.replace("jupytext:", "jupytext: ["),
+}
+
+
+@pytest.mark.parametrize("page", BAD_PAGES.values(), ids=BAD_PAGES)
+def test_a_broken_page_is_named(checkout, page):
+    checkout.write("", page)
+    assert "book/page.md: no MyST notebook: " in checkout.fails()
+
+
+def test_a_full_disk_is_named(checkout):
+    checkout.write("'x' * 300_000")
+    limit = 200_000  # of a file's size: what a page writes is more
+
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    assert re.search("too large|No space|full", checkout.fails(preexec_fn=full))
+
+
+def children(pid):
+    """The kernels and other processes that a process has started."""
+    run = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE)
+    return [int(word) for word in run.stdout.split()]
+
+
+def test_ctrl_c_leaves_nothing(checkout):
+    checkout.write("open('begun', 'w').close(); import time; time.sleep(60)")
+    process = checkout.start(start_new_session=True)
+    begun = checkout.folder / "book" / "begun"
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    begun.unlink()
+    kernels = children(process.pid)
+    assert kernels
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in errors
+    assert checkout.left()
+    assert not any(os.path.exists(f"/proc/{kernel}") for kernel in kernels)
+
+
+def test_two_at_once_take_turns(checkout):
+    checkout.write("2 + 2")
+    both = [checkout.start() for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("waiting for another make" in out for out in said) == 1
+    assert not checkout.left()
+
+
+def test_a_recorded_notebook_that_is_broken_is_named(tmp_path):
+    for name, text in {"json": "{", "conflict": '{\n<<<<<<< HEAD\n"cells": []}'}.items():
+        path = tmp_path / f"{name}.ipynb"
+        path.write_text(text)
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "--nbval", path, "-p", "no:cacheprovider"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode not in (0, 5)
+        assert path.name in run.stdout
+
+
+@pytest.mark.parametrize("toc, words", [
+    ("root: book/page\nchapters: [{file: book/nowhere}]", "nowhere"),
+    ("root: book/nowhere", "nowhere"),
+    ("root: [", "_toc.yml"),
+])  # fmt: skip
+def test_a_table_of_contents_that_is_wrong_is_named(checkout, toc, words):
+    checkout.write("2 + 2")
+    (checkout.folder / "_toc.yml").write_text(f"format: jb-book\n{toc}\n")
+    process = checkout.start("build")
+    out, errors = process.communicate()
+    assert process.returncode != 0
+    assert words in out + errors

@@ -1,0 +1,227 @@
+"""Break every layer and function of the pages, one change at a time, and see who notices.
+
+A mutant is a recorded page with one change in a class or function. The page's own
+validation has to fail for it. One that survives either shows what the page does not
+prove, or is equivalent: it changes nothing that a page could show. Those stand, each with
+its reason, in equivalent_mutants.yml.
+"""
+
+import argparse
+import ast
+import copy
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import libcst as cst
+import nbformat
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "_build" / "mutants"
+EQUIVALENT = ROOT / "tools" / "equivalent_mutants.yml"
+# A mutant that runs this long is caught; a cell of the book takes three seconds at most.
+CELL_SECONDS = 30
+
+OTHER_OPERATOR = {
+    cst.Add: cst.Subtract, cst.Subtract: cst.Add,
+    cst.Multiply: cst.Divide, cst.Divide: cst.Multiply,
+    cst.FloorDivide: cst.Multiply, cst.Modulo: cst.Multiply, cst.Power: cst.Multiply,
+    cst.AddAssign: cst.SubtractAssign, cst.SubtractAssign: cst.AddAssign,
+    cst.MultiplyAssign: cst.DivideAssign, cst.DivideAssign: cst.MultiplyAssign,
+    cst.LessThan: cst.GreaterThanEqual, cst.GreaterThanEqual: cst.LessThan,
+    cst.GreaterThan: cst.LessThanEqual, cst.LessThanEqual: cst.GreaterThan,
+    cst.Equal: cst.NotEqual, cst.NotEqual: cst.Equal,
+    cst.Is: cst.IsNot, cst.IsNot: cst.Is, cst.In: cst.NotIn, cst.NotIn: cst.In,
+    cst.And: cst.Or, cst.Or: cst.And,
+}  # fmt: skip
+NEIGHBOURS = {
+    "mean": ["max", "sum"], "sum": ["mean"], "max": ["min"], "min": ["max"],
+    "argmax": ["argmin"], "argmin": ["argmax"], "any": ["all"], "all": ["any"],
+    "relu": ["sigmoid"], "sigmoid": ["relu"], "tanh": ["sin"], "exp": ["sin"],
+    "cos": ["sin"], "sin": ["cos"], "round": ["floor"], "floor": ["ceil"],
+    "zeros": ["ones"], "ones": ["zeros"], "empty": ["zeros"],
+    "zeros_like": ["ones_like"], "ones_like": ["zeros_like"],
+    "normal": ["uniform"], "uniform": ["normal"],
+    "real": ["imag"], "imag": ["real"], "True": ["False"], "False": ["True"],
+    "Xavier": ["Zero"], "Constant": ["Zero"], "Zero": ["One"], "One": ["Zero"],
+    "Uniform": ["Zero"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    page: str
+    cell: int  # among the page's code cells, from 1
+    definition: str
+    old: str
+    new: str
+    source: str
+
+    def __str__(self):
+        return f"{self.page}: cell {self.cell}: {self.old or '(nothing)'} -> {self.new or '(nothing)'}"
+
+
+def replacements(node):
+    """What can stand in a node's place: other nodes."""
+    if operator := getattr(node, "operator", None):
+        if other := OTHER_OPERATOR.get(type(operator)):
+            yield node.with_changes(operator=other())
+    match node:
+        case cst.BinaryOperation() | cst.BooleanOperation():
+            yield node.left
+            yield node.right
+        case cst.UnaryOperation(operator=cst.Minus() | cst.Not()):
+            yield node.expression
+        case cst.Comparison(comparisons=[target]):
+            if other := OTHER_OPERATOR.get(type(target.operator)):
+                yield node.with_changes(comparisons=[target.with_changes(operator=other())])
+        case cst.If(test=test) | cst.IfExp(test=test) if not isinstance(test, cst.Comparison):
+            yield node.with_changes(test=cst.UnaryOperation(
+                cst.Not(), test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+            ))  # fmt: skip
+        case cst.Integer():
+            yield cst.Integer(str(node.evaluated_value + 1))
+        case cst.Float():
+            yield cst.Float(str(2 * node.evaluated_value or 1.0))
+        case cst.SimpleString() if node.prefix == "" and not node.quote.startswith('"""'):
+            yield node.with_changes(value=f"{node.quote}x{node.raw_value}{node.quote}")
+        case cst.Name():
+            for name in NEIGHBOURS.get(node.value, []):
+                yield node.with_changes(value=name)
+        case cst.Call():
+            for left_out, argument in enumerate(node.args):
+                if argument.keyword or argument.star:
+                    rest = [a for i, a in enumerate(node.args) if i != left_out]
+                    if rest:  # no comma after the last
+                        rest[-1] = rest[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+                    yield node.with_changes(args=rest)
+            if isinstance(node.func, cst.Attribute) and node.func.attr.value == "dot":
+                *first, last = node.args
+                turned = cst.Attribute(last.value, cst.Name("T"))
+                yield node.with_changes(args=[*first, last.with_changes(value=turned)])
+        case cst.SimpleStatementLine(body=[statement]):
+            documents = isinstance(statement, cst.Expr) and isinstance(
+                statement.value, cst.SimpleString
+            )
+            if not documents and not isinstance(statement, cst.Pass):
+                yield node.with_changes(body=[cst.Pass()])
+
+
+def nodes(node):
+    yield node
+    for child in node.children:
+        yield from nodes(child)
+
+
+def mutated(source):
+    """Each mutant of a cell: the definition that it is in and its source."""
+    lines = [f"#{line}" if line.startswith(("%", "!")) else line for line in source.split("\n")]
+    module = cst.parse_module("\n".join(lines))
+    seen = {ast.dump(ast.parse(module.code))}
+    for definition in module.body:
+        if not isinstance(definition, (cst.ClassDef, cst.FunctionDef)):
+            continue
+        for node in nodes(definition.body):
+            for new in replacements(node):
+                code = module.deep_replace(node, new).code
+                try:
+                    meaning = ast.dump(ast.parse(code))
+                except SyntaxError:
+                    continue
+                if meaning not in seen:
+                    seen.add(meaning)
+                    code = re.sub(r"(?m)^#(?=[%!])", "", code)
+                    yield definition.name.value, code
+
+
+def difference(old, new):
+    """The lines of two texts between what they begin and end with in common."""
+    old, new = old.split("\n"), new.split("\n")
+    while old and new and old[0] == new[0]:
+        del old[0], new[0]
+    while old and new and old[-1] == new[-1]:
+        del old[-1], new[-1]
+    return " ".join(map(str.strip, old)), " ".join(map(str.strip, new))
+
+
+def mutants(page):
+    """All mutants of a page, in the order of its code."""
+    notebook = nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(cells, 1):
+        for definition, source in mutated(cell.source):
+            old, new = difference(cell.source, source)
+            yield Mutant(page, number, definition, old, new, source)
+
+
+def caught(mutant):
+    """Whether the page's validation fails with the mutant in it."""
+    notebook = nbformat.read(ROOT / "book" / f"{mutant.page}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells[mutant.cell - 1].source = mutant.source
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{mutant.page}-{abs(hash(mutant))}.ipynb"
+    try:
+        nbformat.write(notebook, path)
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "--nbval", str(path), "-x", "-q"]
+            + [f"--nbval-cell-timeout={CELL_SECONDS}", "-p", "no:xdist"]
+            + ["-p", "no:cacheprovider"],
+            cwd=ROOT, capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        path.unlink(missing_ok=True)
+    if run.returncode not in (0, 1) or " passed" not in run.stdout:
+        raise RuntimeError(f"{mutant}\n{run.stdout}{run.stderr}")
+    return run.returncode == 1
+
+
+def equivalents():
+    """The list of those that no page can catch."""
+    return yaml.safe_load(EQUIVALENT.read_text("utf-8")) or []
+
+
+def listed(mutant, entries):
+    """The entry of the list that a mutant is in, if any."""
+    for entry in entries:
+        wanted = {key: entry[key] for key in entry if key != "why"}
+        if all(getattr(mutant, key) == value for key, value in wanted.items()):
+            return entry
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    names = sorted(path.stem for path in ROOT.glob("book/*.ipynb"))
+    parser.add_argument("page", nargs="*", choices=[[], *names], default=names)
+    pages = parser.parse_args().page
+    entries = equivalents()
+    used, failed = [], False
+    print(f"{'':28}{'caught':>10}{'equivalent':>12}{'survived':>10}")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for page in pages:
+            todo, equivalent = [], 0
+            for mutant in mutants(page):
+                if entry := listed(mutant, entries):
+                    used.append(entry)
+                    equivalent += 1
+                else:
+                    todo.append(mutant)
+            survived = [m for m, found in zip(todo, pool.map(caught, todo)) if not found]
+            counts = [len(todo) - len(survived), equivalent, len(survived)]
+            print(f"{page:28}{counts[0]:>10}{counts[1]:>12}{counts[2]:>10}", flush=True)
+            for mutant in survived:
+                print(f"  {mutant}", flush=True)
+            failed |= bool(survived)
+    stale = [e for e in entries if e["page"] in pages and e not in used]
+    for entry in stale:
+        print(f"{EQUIVALENT.name}: no such mutant: {entry}")
+    sys.exit(failed or bool(stale))
+
+
+if __name__ == "__main__":
+    main()
