@@ -23,9 +23,9 @@ def validate(request):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{re.sub(r'[^a-z-]+', '-', request.node.name)}.ipynb"
 
-    def validate(notebook):
+    def validate(notebook, *options):
         nbformat.write(notebook, path)
-        command = [sys.executable, "-m", "pytest", "--nbval", str(path)]
+        command = [sys.executable, "-m", "pytest", "--nbval", str(path), *options]
         command += ["-rfE", "-p", "no:xdist", "-p", "no:cacheprovider"]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert run.returncode in (0, 1), run.stdout + run.stderr
@@ -40,28 +40,22 @@ def recorded(name):
     return nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4)
 
 
+# Beside what tools/mutants.py does:
 BROKEN_CODE = {
-    "centring by the maximum": (WITHOUT, "x - x.mean()", "x - x.max()"),
     "centring each example": (WITHOUT, "x.mean()", "x.mean(-1, keepdims=True)"),
     "centring a little too much": (WITHOUT, "x - x.mean()", "1.00001 * (x - x.mean())"),
     "another seed": (WITHOUT, "seed(0)", "seed(1)"),
-    "no ReLU": (WITH, "return npx.relu(linear)", "return linear"),
-    "no bias": (WITH, "x.ctx)) + self.bias.data(x.ctx)", "x.ctx))"),
-    "a transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
     "an unfrozen layer": (MANAGING, '"grad_req", "null")\n\nsgd', '"grad_req", "write")\n\nsgd'),
-    "a wrong size": ("inferring-shapes", "(x.shape[-1],)\n\n\nscale", "(len(x),)\n\n\nscale"),
-    "a wrong gradient": ("custom-gradients", "return dy\n", "return 2 * dy\n"),
-    "no bias, compiled": ("speed", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
 }
 
 
 @pytest.mark.parametrize("name, right, wrong", BROKEN_CODE.values(), ids=BROKEN_CODE)
-def test_a_broken_layer_is_caught(validate, name, right, wrong):
+def test_a_small_change_is_caught(validate, name, right, wrong):
     notebook = recorded(name)
     cell = next(c for c in code_cells(notebook) if right in c.source)
     assert cell.source.count(right) == 1
     cell.source = cell.source.replace(right, wrong)
-    assert validate(notebook)
+    assert validate(notebook, "-x")
 
 
 BROKEN_OUTPUT = {

@@ -143,8 +143,10 @@
     }
   }
 
+  let interrupted = false;
   function interrupt() {
     empty(queue);
+    interrupted = true;
     session.kernel.interrupt().catch(lose);
   }
 
@@ -181,7 +183,10 @@
     if (await start())
       while (queue.length && session && !problem) {
         say("running", `Running cell ${queue[0].number} …`);
+        interrupted = false;
         problem = await queue.shift().run();
+        // What was asked for after an interruption is not stopped by it.
+        if (interrupted && queue.length) problem = "";
       }
     if (bar.dataset.state === "running") say("ready", `Ready. ${problem}`);
     working = false;
