@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import yaml
 from tools.pages import CELL_SECONDS, ROOT
@@ -44,10 +45,8 @@ class Checkout:
     def __init__(self, folder):
         self.folder = folder
         shutil.copytree(ROOT / "tools", folder / "tools")
-        (folder / "book").mkdir()
-        for name in ("matplotlibrc", "_static"):
-            copy = shutil.copytree if (ROOT / "book" / name).is_dir() else shutil.copy
-            copy(ROOT / "book" / name, folder / "book" / name)
+        shutil.copytree(ROOT / "book" / "_static", folder / "book" / "_static")
+        shutil.copy(ROOT / "book" / "matplotlibrc", folder / "book")
         shutil.copy(ROOT / "requirements.txt", folder)
         config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
         config["execute"]["timeout"] = 3
@@ -144,12 +143,6 @@ def test_a_full_disk_is_named(checkout):
     assert re.search("too large|No space|full", checkout.fails(preexec_fn=full))
 
 
-def children(pid):
-    """The kernels and other processes that a process has started."""
-    run = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE)
-    return [int(word) for word in run.stdout.split()]
-
-
 def test_ctrl_c_leaves_nothing(checkout):
     checkout.write("open('begun', 'w').close(); import time; time.sleep(60)")
     process = checkout.start(start_new_session=True)
@@ -158,14 +151,14 @@ def test_ctrl_c_leaves_nothing(checkout):
         assert process.poll() is None
         time.sleep(0.05)
     begun.unlink()
-    kernels = children(process.pid)
+    kernels = psutil.Process(process.pid).children(recursive=True)
     assert kernels
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode not in (0, None)
     assert errors.splitlines()[-1].startswith("stopped"), errors
     assert checkout.left()
-    assert not any(os.path.exists(f"/proc/{kernel}") for kernel in kernels)
+    assert not any(kernel.is_running() for kernel in kernels)
 
 
 def test_two_at_once_take_turns(checkout):

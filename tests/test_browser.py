@@ -48,7 +48,7 @@ def visit(browser, address, text=None, **settings):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", asked)
         page.goto(address, wait_until="load")
-        page.wait_for_function("!document.querySelector('details:not(.measured)')")
+        page.wait_for_selector("details:not(.measured)", state="detached")
         yield page, complaints
 
 

@@ -1,7 +1,10 @@
 """The tool that breaks the pages: what it changes, and that it can tell."""
 
+import subprocess
+import sys
+
 import pytest
-from tools.mutants import Mutant, caught, equivalents, listed, mutants, mutated
+from tools.mutants import Mutant, caught, equivalents, listed, mutants, mutated, stale
 from tools.pages import ROOT
 
 SOURCE = '''
@@ -88,4 +91,19 @@ def test_every_equivalent_mutant_exists_and_has_a_reason():
         assert (ROOT / "book" / f"{entry['page']}.ipynb").exists()
         assert set(entry) <= {"page", "cell", "definition", "old", "new", "why"}
         assert len(entry) > 2, "a whole page is not equivalent"
-        assert any(listed(mutant, [entry]) for mutant in mutants(entry["page"]))
+    pages = {entry["page"] for entry in equivalents()}
+    assert stale(equivalents(), [mutant for page in pages for mutant in mutants(page)]) == []
+
+
+def test_an_entry_without_a_mutant_is_stale():
+    [page, *_] = DOZEN
+    found = list(mutants(page))
+    there, nowhere = {"page": page, "new": found[0].new}, {"page": page, "new": "nothing"}
+    assert stale([there, nowhere], found) == [nowhere]
+
+
+def test_a_page_that_is_not_there_is_named():
+    run = subprocess.run(
+        [sys.executable, "-m", "tools.mutants", "nowhere"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode != 0 and "no recorded page: nowhere" in run.stderr

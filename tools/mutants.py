@@ -8,21 +8,21 @@ its reason, in equivalent_mutants.yml.
 
 import argparse
 import ast
-import copy
 import os
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import libcst as cst
 import nbformat
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "_build" / "mutants"
+from tools.pages import ROOT, code_cells
+
+FOLDER = ROOT / "_build" / "mutants"  # below conftest.py, so that it compares
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.yml"
 # A mutant that runs this long is caught; a cell of the book takes three seconds at most.
 CELL_SECONDS = 30
@@ -149,36 +149,40 @@ def difference(old, new):
     return " ".join(map(str.strip, old)), " ".join(map(str.strip, new))
 
 
+def recorded(page):
+    return nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
+
+
 def mutants(page):
     """All mutants of a page, in the order of its code."""
-    notebook = nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for number, cell in enumerate(cells, 1):
+    for number, cell in enumerate(code_cells(recorded(page)), 1):
         for definition, source in mutated(cell.source):
             old, new = difference(cell.source, source)
             yield Mutant(page, number, definition, old, new, source)
 
 
+def validate(notebook, *options):
+    """The code cells, counted from 0, at which nbval fails, as it does for the pages.
+
+    Raises RuntimeError where it came to no result.
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=FOLDER) as file:
+        nbformat.write(notebook, file)
+        file.flush()
+        command = [sys.executable, "-m", "pytest", "--nbval", file.name, "-rfE", *options]
+        command += ["-p", "no:xdist", "-p", "no:cacheprovider"]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if run.returncode not in (0, 1) or " passed" not in run.stdout:
+        raise RuntimeError(run.stdout + run.stderr)
+    return {int(cell) for cell in re.findall(r"^FAILED .*Cell (\d+)", run.stdout, re.M)}
+
+
 def caught(mutant):
     """Whether the page's validation fails with the mutant in it."""
-    notebook = nbformat.read(ROOT / "book" / f"{mutant.page}.ipynb", as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    cells[mutant.cell - 1].source = mutant.source
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{mutant.page}-{abs(hash(mutant))}.ipynb"
-    try:
-        nbformat.write(notebook, path)
-        run = subprocess.run(
-            [sys.executable, "-m", "pytest", "--nbval", str(path), "-x", "-q"]
-            + [f"--nbval-cell-timeout={CELL_SECONDS}", "-p", "no:xdist"]
-            + ["-p", "no:cacheprovider"],
-            cwd=ROOT, capture_output=True, text=True,
-        )  # fmt: skip
-    finally:
-        path.unlink(missing_ok=True)
-    if run.returncode not in (0, 1) or " passed" not in run.stdout:
-        raise RuntimeError(f"{mutant}\n{run.stdout}{run.stderr}")
-    return run.returncode == 1
+    notebook = recorded(mutant.page)
+    code_cells(notebook)[mutant.cell - 1].source = mutant.source
+    return bool(validate(notebook, "-x", f"--nbval-cell-timeout={CELL_SECONDS}"))
 
 
 def equivalents():
@@ -194,33 +198,34 @@ def listed(mutant, entries):
             return entry
 
 
+def stale(entries, found):
+    """The entries that none of the mutants found is in."""
+    return [entry for entry in entries if not any(listed(m, [entry]) for m in found)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = sorted(path.stem for path in ROOT.glob("book/*.ipynb"))
-    parser.add_argument("page", nargs="*", choices=[[], *names], default=names)
-    pages = parser.parse_args().page
-    entries = equivalents()
-    used, failed = [], False
+    parser.add_argument("page", nargs="*", help=", ".join(names))
+    pages = parser.parse_args().page or names
+    if unknown := set(pages) - set(names):
+        parser.error(f"no recorded page: {', '.join(sorted(unknown))}")
+    failed = False
     print(f"{'':28}{'caught':>10}{'equivalent':>12}{'survived':>10}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for page in pages:
-            todo, equivalent = [], 0
-            for mutant in mutants(page):
-                if entry := listed(mutant, entries):
-                    used.append(entry)
-                    equivalent += 1
-                else:
-                    todo.append(mutant)
-            survived = [m for m, found in zip(todo, pool.map(caught, todo)) if not found]
-            counts = [len(todo) - len(survived), equivalent, len(survived)]
+            entries = [entry for entry in equivalents() if entry["page"] == page]
+            found = list(mutants(page))
+            todo = [mutant for mutant in found if not listed(mutant, entries)]
+            survived = [m for m, fails in zip(todo, pool.map(caught, todo)) if not fails]
+            counts = [len(todo) - len(survived), len(found) - len(todo), len(survived)]
             print(f"{page:28}{counts[0]:>10}{counts[1]:>12}{counts[2]:>10}", flush=True)
             for mutant in survived:
                 print(f"  {mutant}", flush=True)
-            failed |= bool(survived)
-    stale = [e for e in entries if e["page"] in pages and e not in used]
-    for entry in stale:
-        print(f"{EQUIVALENT.name}: no such mutant: {entry}")
-    sys.exit(failed or bool(stale))
+            for entry in (unused := stale(entries, found)):
+                print(f"  {EQUIVALENT.name}: no such mutant: {entry}", flush=True)
+            failed |= bool(survived or unused)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ document.addEventListener("click", async ({ target }) => {
 const OTHERS = "div.math, .pst-scrollable-table-container";
 const reachable = (boxes) => {
   // First measure all, or each change would lay out the page anew.
-  const wide = [...boxes].filter((box) => box.scrollWidth > box.clientWidth);
-  boxes.forEach((box) => (box.tabIndex = wide.includes(box) ? 0 : -1));
+  const wide = [...boxes].map((box) => box.scrollWidth > box.clientWidth);
+  boxes.forEach((box, i) => (box.tabIndex = wide[i] ? 0 : -1));
 };
 document.querySelectorAll("details").forEach((folded) => {
   folded.addEventListener("toggle", () => {
