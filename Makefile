@@ -8,7 +8,7 @@ PYTHON    := .venv/bin/python
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 
-.PHONY: help html test mutants live lab edit notebooks pdf lighthouse student bench lock clean
+.PHONY: help html test mutants matrix live lab edit notebooks pdf lighthouse student bench lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-15s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ test: html ## run every check: the recorded outputs, the pages, the site
 
 mutants: .venv/installed ## break each layer in every way, and see that its page notices
 	@$(PYTHON) -m tools.mutants $(page)
+
+matrix: .venv/installed ## validate with other processors, threads, engines, places
+	@$(PYTHON) -m tools.matrix
 
 live: .venv/live/installed _build/built ## open the site with running code cells (needs npm)
 	@$(PYTHON) tools/live/serve.py

@@ -45,13 +45,30 @@ def same_output(a, b):
     )
 
 
+def deviation(a, b):
+    """The largest relative difference of two decimal numbers of equal outputs."""
+    pairs = zip(*(map(float, DECIMAL.findall(text)) for text in (a, b)))
+    large = ((x, y) for x, y in pairs if max(abs(x), abs(y)) >= NEARLY_ZERO)
+    return max((abs(x - y) / max(abs(x), abs(y)) for x, y in large), default=0.0)
+
+
 class Output(str):
     """The text of an output, which is equal to another one by `same_output`."""
 
     __hash__ = None
+    deviations = None  # a file that gets the deviation of each comparison
+
+    def __new__(cls, text, page=""):
+        output = super().__new__(cls, text)
+        output.page = page
+        return output
 
     def __eq__(self, other):
-        return same_output(str(self), str(other))
+        same = same_output(str(self), str(other))
+        if same and self.deviations:
+            with open(self.deviations, "a") as file:
+                file.write(f"{self.page} {deviation(str(self), str(other))}\n")
+        return same
 
     def __ne__(self, other):
         return not self == other
@@ -66,7 +83,7 @@ class FileKernelManager(KernelManager):
 
 
 def sanitize(cell, text):
-    return Output(text) if isinstance(text, str) else text
+    return Output(text, cell.parent.path.stem) if isinstance(text, str) else text
 
 
 nbval.plugin.IPyNbCell.sanitize = sanitize
@@ -86,7 +103,12 @@ def pytest_xdist_make_scheduler(config, log):
     return NotebookScheduling(config, log)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--deviations", help="write how far numbers are off to this file")
+
+
 def pytest_configure(config):
+    Output.deviations = config.option.deviations
     # The kernel of this environment, whatever else is called "python3".
     config.option.nbval_current_env = True
     # nbval does not notice that a kernel died; its own limit is half an hour.

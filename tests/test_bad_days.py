@@ -103,6 +103,15 @@ BAD_CELLS = {
 }
 
 
+def test_without_a_network_it_is_built_all_the_same(checkout):
+    checkout.write("2 + 2")
+    nowhere = dict.fromkeys(["http_proxy", "https_proxy", "all_proxy"], "http://127.0.0.1:9")
+    process = checkout.start("build", env=os.environ | nowhere)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert (checkout.folder / "_build" / "html" / "book" / "page.html").exists()
+
+
 @pytest.mark.parametrize("code, cause", BAD_CELLS.values(), ids=BAD_CELLS)
 def test_a_bad_cell_is_named(checkout, code, cause):
     checkout.write(code)

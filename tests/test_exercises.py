@@ -1,5 +1,6 @@
 """The exercises' checks tell right answers from wrong ones; the student's notebook."""
 
+import os
 import warnings
 
 import nbformat
@@ -7,13 +8,16 @@ import pytest
 from nbclient import NotebookClient
 from tools.pages import ROOT, code_cells, definitions, read
 
-NOTEBOOK = read(ROOT / "book" / "exercises.md")
+# tools/mutants.py names a page that it has changed.
+MUTANT = os.environ.get("EXERCISES")
+NOTEBOOK = nbformat.read(MUTANT, 4) if MUTANT else read(ROOT / "book" / "exercises.md")
 STUDENT = ROOT / "_build" / "student" / "exercises.ipynb"
 
 VALUES = {"maps one example", "maps a batch", "maps a batch of one"}
+GRADIENTS = {"computes the gradient of its input", "computes the gradient of its parameters"}
 
 RIGHT = {
-    "check_affine": ["PlainAffineLayer", "HybridAffineLayer", "SumAffine"],
+    "check_affine": ["PlainAffineLayer", "HybridAffineLayer", "SumAffine", "FrozenAffine"],
     "check_reduction": ["EinsumReduction", "TensordotReduction", "LoopReduction"],
     "check_fourier": ["ProductHalfFourier", "FFTHalfFourier", "FreshMatrices"],
 }
@@ -31,6 +35,14 @@ WRONG = {
     "DetachedMean": ("check_affine", {"computes the gradient of its input"}),
     "RememberedMean": ("check_affine", VALUES),
     "NotHybrid": ("check_affine", {"works hybridized"}),
+    "Nameless": ("check_affine", {"can be created"}),
+    "Several": ("check_affine", {"maps an array to an array"}),
+    "Doubles": ("check_affine", {"maps an array to an array"}),
+    "Silent": ("check_affine", {"maps an array to an array"}),
+    "Moody": ("check_affine", {"works inside sequential"}),
+    "InPlace": ("check_affine", GRADIENTS | {"is trained by a step"}),
+    "MixedTypes": ("check_reduction", {"maps an array to an array"}),
+    "ShuffledGradient": ("check_reduction", GRADIENTS),
     "MeanKept": ("check_affine", VALUES),
     "TwoInputs": ("check_reduction", {"maps an array to an array"}),
     "DiagonalOnly": ("check_reduction", VALUES),
@@ -45,13 +57,14 @@ WRONG = {
     "FullSpectrum": ("check_fourier", VALUES),
     "WrongSign": ("check_fourier", VALUES),
     "RememberedMatrices": ("check_fourier", VALUES),
+    "RoundedUp": ("check_fourier", VALUES),
     "LearnedMatrices": ("check_fourier", {"has the right parameters"}),
 }
 
 
 def more_answers(page):
     """Right and wrong answers that are not on the page."""
-    np, nn, numpy = page["np"], page["nn"], page["numpy"]
+    np, nn, numpy, autograd = page["np"], page["nn"], page["numpy"], page["autograd"]
 
     class SumAffine(page["PlainAffineLayer"]):
         def forward(self, x):
@@ -68,6 +81,60 @@ def more_answers(page):
         def forward(self, x):
             self.constants = {}
             return super().forward(x)
+
+    class FrozenAffine(page["PlainAffineLayer"]):
+        def __init__(self, in_units, **kwargs):
+            super().__init__(in_units, **kwargs)
+            self.one = self.params.get_constant("one", np.ones(1))
+
+        def forward(self, x):
+            return super().forward(x) * self.one.data(x.ctx)
+
+    class Nameless(page["PlainAffineLayer"]):
+        def __init__(self, in_units, **kwargs):
+            super().__init__(in_units)
+
+    class Several(page["PlainAffineLayer"]):
+        def forward(self, x):
+            return super().forward(x), x
+
+    class Doubles(page["PlainAffineLayer"]):
+        def forward(self, x):
+            return super().forward(x).astype("float64")
+
+    class Silent(page["PlainAffineLayer"]):
+        def forward(self, x):
+            raise ValueError
+
+    class Moody(page["PlainAffineLayer"]):
+        off = 1
+
+        def forward(self, x):
+            if len(x) == 3:  # as many as no other property takes, that looks at values
+                self.off, x = 0, x + self.off * np.arange(x.shape[-1])
+            return super().forward(x)
+
+    class InPlace(page["PlainAffineLayer"]):
+        def forward(self, x):
+            y = x - x.mean()
+            y += self.shift.data(x.ctx)
+            return y
+
+    class MixedTypes(page["EinsumReduction"]):
+        def forward(self, x):
+            return super().forward(x * np.ones(x.shape, dtype="float64"))
+
+    class Shuffle(autograd.Function):
+        def forward(self, x):
+            return x.copy()
+
+        def backward(self, dy):
+            return dy.as_np_ndarray()[::-1].copy().as_nd_ndarray()
+
+    class ShuffledGradient(page["EinsumReduction"]):
+        def forward(self, x):
+            y = super().forward(x)
+            return Shuffle()(y) if y.ndim == 2 else y
 
     class DetachedMean(page["PlainAffineLayer"]):
         def forward(self, x):
@@ -137,6 +204,10 @@ def more_answers(page):
             parts = [np.dot(x, np.cos(angle)), -np.dot(x, np.sin(angle))]
             return np.stack(parts, axis=-1)
 
+    class RoundedUp(FullSpectrum):
+        def forward(self, x):
+            return super().forward(x)[..., : (x.shape[-1] + 1) // 2, :]
+
     class RememberedMatrices(page["ProductHalfFourier"]):
         def matrices(self, n, ctx):
             self.first = getattr(self, "first", n)
@@ -188,6 +259,30 @@ def test_a_wrong_answer_fails_where_it_is_wrong(page, name, capsys):
     assert {line[8:].partition(":")[0] for line in failed} == violated
     assert all(" Hint: " in line for line in failed)
     assert all("expected" in line or "Error: " in line for line in failed)
+
+
+HINTS = {
+    "InPlace": "Hint: no y[...] = or += in forward; make new arrays.",
+    "MixedTypes": 'Hint: give arrays that you make dtype="float32".',
+    "Silent": "ValueError: no message. Hint: forward takes one array, returns one.",
+    "NotHybrid": "Hint: use F and the arguments only.",
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_a_mistake_gets_its_hint(page, name, capsys):
+    check, _ = WRONG[name]
+    lines = run(page, check, name, capsys)
+    assert any(line.startswith("FAILED  ") and line.endswith(HINTS[name]) for line in lines)
+
+
+@pytest.mark.parametrize("check, name", [(c, n) for c, ns in RIGHT.items() for n in ns])
+def test_a_solution_stays_on_its_device(page, check, name):
+    sizes = {"check_affine": [4], "check_reduction": [2, 4], "check_fourier": []}[check]
+    here, there = page["mx"].cpu(0), page["mx"].cpu(1)
+    layer = page[name](*sizes)
+    layer.initialize(ctx=[here, there])
+    assert [layer(page["np"].ones(4, ctx=ctx)).ctx for ctx in (there, here)] == [there, here]
 
 
 def test_the_hand_checks_are_right(page):

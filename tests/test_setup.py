@@ -1,11 +1,15 @@
 """What a new machine meets: the installer's messages, the lock, the workflow."""
 
+import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -18,11 +22,11 @@ NOWHERE = "http://127.0.0.1:9/simple"
 
 
 @pytest.fixture
-def install(tmp_path):
-    """A function that runs the installer on a bare machine, where it must fail.
+def start(tmp_path):
+    """A function that starts the installer on a bare machine.
 
     `commands` names what the machine has beside the basic tools: a program, or the
-    body of a shell script. The function returns the one line that was printed.
+    body of a shell script.
     """
     checkout = tmp_path / "a checkout"
     (checkout / "tools").mkdir(parents=True)
@@ -30,10 +34,10 @@ def install(tmp_path):
         shutil.copy(ROOT / name, checkout / name)
     path = tmp_path / "bin"
     path.mkdir()
-    for name in ("awk", "cat", "ldd", "mkdir", "rm", "sh", "touch", "uname"):
+    for name in ("awk", "cat", "ldd", "ln", "mkdir", "readlink", "rm", "sh", "sleep", "touch", "uname"):
         (path / name).symlink_to(shutil.which(name))
 
-    def install(commands, **environment):
+    def start(commands, **environment):
         for name, command in commands.items():
             (path / name).unlink(missing_ok=True)
             if os.path.exists(command):
@@ -41,16 +45,30 @@ def install(tmp_path):
             else:
                 (path / name).write_text(f"#!/bin/sh\n{command}\n")
                 (path / name).chmod(0o755)
-        run = subprocess.run(
+        return subprocess.Popen(
             ["tools/install.sh", "html"],
             cwd=checkout,
             env=environment | {"PATH": str(path), "HOME": str(tmp_path)},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
-        assert run.returncode != 0
-        assert not (checkout / ".venv" / "installed").exists()
-        [line] = run.stderr.splitlines()
+
+    start.installed = checkout / ".venv" / "installed"
+    return start
+
+
+@pytest.fixture
+def install(start):
+    """A function that starts the installer where it must fail; returns the one line."""
+
+    def install(commands, **environment):
+        process = start(commands, **environment)
+        _, printed = process.communicate()
+        assert process.returncode != 0
+        assert not start.installed.exists()
+        [line] = printed.splitlines()
         return line
 
     return install
@@ -99,19 +117,74 @@ def test_no_package_index_is_named(install):
     assert "the package index was not reached" in message
 
 
-def test_a_package_that_is_not_the_locked_one_is_named(install, tmp_path):
+@pytest.fixture
+def thing(tmp_path):
+    """An index with one small package, which the lock of the checkout names."""
     about, name = "thing-1.0.dist-info/", "thing-1.0-py3-none-any.whl"
     index = tmp_path / "simple"
     (index / "thing").mkdir(parents=True)
     (index / "thing" / "index.html").write_text(f'<a href="{name}">{name}</a>')
-    with zipfile.ZipFile(index / "thing" / name, "w") as wheel:
-        wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
-        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr(about + "RECORD", "")
+    wheel = index / "thing" / name
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+        file.writestr(about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(about + "RECORD", "thing.py,,\n")
+        file.writestr("thing.py", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     lock = tmp_path / "a checkout" / "requirements.txt"
-    lock.write_text(f"thing==1.0 --hash=sha256:{'0' * 64}\n")
-    message = install({"uv": UV, "python3.11": PYTHON}, UV_DEFAULT_INDEX=index.as_uri())
+    lock.write_text(f"thing==1.0 --hash=sha256:{digest}\n")
+    return SimpleNamespace(index=index.as_uri(), lock=lock, digest=digest)
+
+
+def test_a_package_that_is_not_the_locked_one_is_named(install, thing):
+    thing.lock.write_text(thing.lock.read_text().replace(thing.digest, "0" * 64))
+    message = install({"uv": UV, "python3.11": PYTHON}, UV_DEFAULT_INDEX=thing.index)
     assert "a package differs from its hash in requirements.txt" in message
+
+
+def wait_for(happened, process):
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_interrupted_install_is_made_good(start, thing, tmp_path):
+    module = start.installed.parent / "lib" / "python3.11" / "site-packages" / "thing.py"
+    # Ctrl-C comes when a package is there, and one of its files is not yet.
+    half = f'{UV} "$@" || exit; if [ "$1" = pip ]; then rm "{module}"; touch "{tmp_path}/now"; sleep 60; fi'
+    process = start({"uv": half, "python3.11": PYTHON}, UV_DEFAULT_INDEX=thing.index)
+    wait_for((tmp_path / "now").exists, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=10)
+    assert process.returncode != 0 and not start.installed.exists()
+    assert "interrupted while installing: run make again" in printed
+    assert not module.exists()
+
+    process = start({"uv": UV}, UV_DEFAULT_INDEX=thing.index)
+    assert process.communicate()[1] == ""
+    assert start.installed.exists() and module.exists()
+
+
+def test_a_killed_install_does_not_block_the_next(start, thing, tmp_path):
+    process = start({"uv": f"touch {tmp_path}/now; sleep 60", "python3.11": PYTHON})
+    wait_for((tmp_path / "now").exists, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    process = start({"uv": UV}, UV_DEFAULT_INDEX=thing.index)
+    process.communicate(timeout=60)
+    assert start.installed.exists()
+
+
+def test_two_installs_wait_for_each_other(start, thing, tmp_path):
+    alone = f'mkdir {tmp_path}/busy || exit 9; {UV} "$@"; code=$?; sleep 0.5; rm -r {tmp_path}/busy; exit $code'
+    commands = {"uv": alone, "python3.11": PYTHON}
+    first = start(commands, UV_DEFAULT_INDEX=thing.index)
+    wait_for((tmp_path / "busy").exists, first)
+    second = start({}, UV_DEFAULT_INDEX=thing.index)
+    told = [process.communicate(timeout=60) for process in (first, second)]
+    assert first.returncode == second.returncode == 0, told
+    assert "Waiting for another make" in told[1][0] and "Installing" not in told[1][0]
 
 
 def test_the_lock_and_what_was_chosen_agree():

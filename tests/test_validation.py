@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from conftest import same_output
+from conftest import Output, same_output
 from tools.mutants import recorded, validate
 from tools.pages import code_cells
 
@@ -144,3 +144,13 @@ def test_rounding_is_forgiven(a, b):
 @pytest.mark.parametrize("a, b", DIFFERENT)
 def test_anything_else_is_not(a, b):
     assert not same_output(a, b) and not same_output(b, a)
+
+
+def test_how_far_a_number_is_off_is_written_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(Output, "deviations", tmp_path / "deviations")
+    recorded = Output("[0.5 4.0]", "page")
+    assert recorded == "[0.5 4.000004]" and recorded == "[0.5 4.0]"
+    assert recorded != "[0.5 4.1]" and recorded != "[0.5 4.0 1.0]"
+    lines = (tmp_path / "deviations").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["page"] * 2
+    assert [float(line.split()[1]) for line in lines] == [pytest.approx(1e-6, rel=1e-3), 0]

@@ -20,7 +20,22 @@ esac
 
 log=.venv/install.log
 mkdir -p .venv || stop "cannot write to $(pwd)."
+
+# One at a time: a link to the number of the process that installs.
+until ln -s $$ .venv/lock 2>/dev/null; do
+	kill -0 "$(readlink .venv/lock)" 2>/dev/null || rm -f .venv/lock # it was killed
+	[ "${waits-}" ] || echo "Waiting for another make that is installing, process $(readlink .venv/lock) ..."
+	waits=yes
+	sleep 1
+done
+trap 'rm -f .venv/lock' EXIT
+trap 'stop "interrupted while installing: run make again."' INT TERM HUP
+if [ "${waits-}" ] && [ -e .venv/installed ]; then exit; fi
+
 echo "Installing into .venv (0.9 GB) ..."
+# What an installation left that did not end is half a package, perhaps.
+again=; [ ! -e .venv/installing ] || again=--reinstall
+touch .venv/installing
 
 # A mirror that pip is set up for serves uv as well. (Asking pip takes a second.)
 mirror=${PIP_INDEX_URL:-$(cat "${PIP_CONFIG_FILE:-/}" "${HOME:-}/.config/pip/pip.conf" \
@@ -54,7 +69,7 @@ uv=.venv/bin/uv
 	"$uv" venv --quiet --relocatable --allow-existing --python "$python" .venv >"$log" 2>&1 ||
 	stop "no Python 3.11 here, and uv could not fetch one: install it (from your system, pyenv or conda), then run make again (details: $log)."
 
-"$uv" pip sync --quiet --require-hashes --python .venv/bin/python requirements.txt >"$log" 2>&1 || {
+"$uv" pip sync --quiet $again --require-hashes --python .venv/bin/python requirements.txt >"$log" 2>&1 || {
 	case "$(cat "$log")" in
 	*ash\ mismatch*) why="a package differs from its hash in requirements.txt: take the lock from a clean checkout, or run 'make lock'" ;;
 	*"peer certificate"*) why="the package index's certificate is not trusted here: run again with UV_SYSTEM_CERTS=true, or set SSL_CERT_FILE to your network's certificates" ;;
@@ -66,7 +81,7 @@ uv=.venv/bin/uv
 	stop "$why (details: $log)."
 }
 
-rm -rf .venv/pip .venv/uv .venv/uv.txt
+rm -rf .venv/pip .venv/uv .venv/uv.txt .venv/installing
 touch .venv/installed
 
 # What each page's kernel imports first, compiled while the pages are being read.

@@ -4,6 +4,9 @@ A mutant is a recorded page with one change in a class or function. The page's o
 validation has to fail for it. One that survives either shows what the page does not
 prove, or is equivalent: it changes nothing that a page could show. Those stand, each with
 its reason, in equivalent_mutants.yml.
+
+What a page recalls from one before it is broken there alone: a test holds the two texts
+to be the same.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import libcst as cst
@@ -88,7 +92,8 @@ def replacements(node):
             yield cst.Integer(str(node.evaluated_value + 1))
         case cst.Float():
             yield cst.Float(str(2 * node.evaluated_value or 1.0))
-        case cst.SimpleString() if node.prefix == "" and not node.quote.startswith('"""'):
+        # (With a space in it, a string is prose: a person reads it.)
+        case cst.SimpleString() if not node.prefix and " " not in node.raw_value:
             yield node.with_changes(value=f"{node.quote}x{node.raw_value}{node.quote}")
         case cst.Name():
             for name in NEIGHBOURS.get(node.value, []):
@@ -118,13 +123,27 @@ def nodes(node):
         yield from nodes(child)
 
 
-def mutated(source):
-    """Each mutant of a cell: the definition that it is in and its source."""
+def parsed(source):
+    """A cell's tree, in which a magic command is a comment, and its definitions."""
     lines = [f"#{line}" if line.startswith(("%", "!")) else line for line in source.split("\n")]
     module = cst.parse_module("\n".join(lines))
+    kinds = (cst.ClassDef, cst.FunctionDef)
+    return module, [node for node in module.body if isinstance(node, kinds)]
+
+
+def text(definition):
+    return cst.Module([definition]).code.strip()
+
+
+def mutated(source, recalled=()):
+    """Each mutant of a cell: the definition that it is in and its source.
+
+    The definitions whose texts are recalled from elsewhere are left as they are.
+    """
+    module, definitions = parsed(source)
     seen = {ast.dump(ast.parse(module.code))}
-    for definition in module.body:
-        if not isinstance(definition, (cst.ClassDef, cst.FunctionDef)):
+    for definition in definitions:
+        if text(definition) in recalled:
             continue
         for node in nodes(definition.body):
             for new in replacements(node):
@@ -153,10 +172,23 @@ def recorded(page):
     return nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
 
 
+def in_order():
+    """The names of the recorded pages, in the order of the book."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    return [Path(chapter["file"]).name for part in toc["parts"] for chapter in part["chapters"]]
+
+
 def mutants(page):
     """All mutants of a page, in the order of its code."""
+    names = in_order()
+    recalled = {
+        text(definition)
+        for earlier in names[: names.index(page)]
+        for cell in code_cells(recorded(earlier))
+        for definition in parsed(cell.source)[1]
+    }
     for number, cell in enumerate(code_cells(recorded(page)), 1):
-        for definition, source in mutated(cell.source):
+        for definition, source in mutated(cell.source, recalled):
             old, new = difference(cell.source, source)
             yield Mutant(page, number, definition, old, new, source)
 
@@ -178,11 +210,29 @@ def validate(notebook, *options):
     return {int(cell) for cell in re.findall(r"^FAILED .*Cell (\d+)", run.stdout, re.M)}
 
 
+def judge(notebook):
+    """Whether the tests of the exercises' checks fail with this notebook."""
+    with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=FOLDER) as file:
+        nbformat.write(notebook, file)
+        file.flush()
+        command = [sys.executable, "-m", "pytest", "tests/test_exercises.py", "-x"]
+        command += ["-k", "not student", "-p", "no:xdist", "-p", "no:cacheprovider"]
+        run = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"EXERCISES": file.name}, capture_output=True
+        )
+    return run.returncode != 0
+
+
 def caught(mutant):
-    """Whether the page's validation fails with the mutant in it."""
+    """Whether the page's validation fails with the mutant in it.
+
+    That of the exercises goes on: what the page does not show of its checks, the tests
+    of these checks do.
+    """
     notebook = recorded(mutant.page)
     code_cells(notebook)[mutant.cell - 1].source = mutant.source
-    return bool(validate(notebook, "-x", f"--nbval-cell-timeout={CELL_SECONDS}"))
+    fails = validate(notebook, "-x", f"--nbval-cell-timeout={CELL_SECONDS}")
+    return bool(fails) or mutant.page == "exercises" and judge(notebook)
 
 
 def equivalents():
@@ -205,7 +255,7 @@ def stale(entries, found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = sorted(path.stem for path in ROOT.glob("book/*.ipynb"))
+    names = in_order()
     parser.add_argument("page", nargs="*", help=", ".join(names))
     pages = parser.parse_args().page or names
     if unknown := set(pages) - set(names):
