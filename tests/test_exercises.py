@@ -32,6 +32,7 @@ WRONG = {
     "FeatureMean": ("check_affine", {"maps a batch", "maps a batch of one"}),
     "NoParameter": ("check_affine", {"has the right parameters"}),
     "ShiftOutside": ("check_affine", {"computes the gradient of its parameters", "is trained by a step"}),
+    "Stopped": ("check_affine", {"computes the gradient of its parameters", "is trained by a step"}),
     "DetachedMean": ("check_affine", {"computes the gradient of its input"}),
     "RememberedMean": ("check_affine", VALUES),
     "NotHybrid": ("check_affine", {"works hybridized"}),
@@ -135,6 +136,11 @@ def more_answers(page):
         def forward(self, x):
             y = super().forward(x)
             return Shuffle()(y) if y.ndim == 2 else y
+
+    class Stopped(page["PlainAffineLayer"]):
+        def forward(self, x):
+            shift = self.shift.data(x.ctx)
+            return x - x.mean() + shift.detach() + 0 * shift
 
     class DetachedMean(page["PlainAffineLayer"]):
         def forward(self, x):
@@ -264,6 +270,8 @@ def test_a_wrong_answer_fails_where_it_is_wrong(page, name, capsys):
 HINTS = {
     "InPlace": "Hint: no y[...] = or += in forward; make new arrays.",
     "MixedTypes": 'Hint: give arrays that you make dtype="float32".',
+    "Several": "expected an array, got a tuple. Hint: forward takes one array, returns one.",
+    "Stopped": "expected shift to change, it did not. Hint: is shift used in forward?",
     "Silent": "ValueError: no message. Hint: forward takes one array, returns one.",
     "NotHybrid": "Hint: use F and the arguments only.",
 }
@@ -283,6 +291,12 @@ def test_a_solution_stays_on_its_device(page, check, name):
     layer = page[name](*sizes)
     layer.initialize(ctx=[here, there])
     assert [layer(page["np"].ones(4, ctx=ctx)).ctx for ctx in (there, here)] == [there, here]
+
+
+def test_constants_are_made_on_the_device_of_the_data(page):
+    # (MXNet computes with arrays of two CPUs as if they were one.)
+    ctx = page["mx"].cpu(1)
+    assert page["ProductHalfFourier"]().matrices(4, ctx).ctx == ctx
 
 
 def test_the_hand_checks_are_right(page):

@@ -114,6 +114,7 @@ async def run(page, notebook):
         timeout=CELL_SECONDS,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": str(page.parent)}},
         extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
     )

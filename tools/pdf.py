@@ -17,6 +17,12 @@ PDF = ROOT / "_build" / "book.pdf"
 FOOTER = """<div style="width: 100%; text-align: center; font: 9px sans-serif">
 <span class="pageNumber"></span></div>"""
 
+FILL_IN = """numbers => {
+  for (const data of document.querySelectorAll("nav data")) {
+    data.textContent = numbers[data.value]
+  }
+}"""
+
 STYLE = """
 article + article, nav, nav + article { break-before: page }
 nav ul { list-style: none; padding: 0 }
@@ -59,8 +65,8 @@ def article(page, pages):
     return body
 
 
-def contents(bodies, numbers):
-    """The table of contents: each page and its sections, linked and with page numbers."""
+def contents(bodies):
+    """The table of contents: each page and its sections, linked, still without numbers."""
     for name, body in bodies.items():
         places = {place(name): ("page", body.find("h1"))}
         for section in body.select("section > section"):
@@ -68,11 +74,11 @@ def contents(bodies, numbers):
                 places[section["id"]] = ("section", heading)
         for anchor, (kind, heading) in places.items():
             yield f"""<li class="{kind}"><a href="#{anchor}">{heading.get_text()}</a>
-<span></span>{numbers.get(anchor, 0)}</li>"""
+<span></span><data value="{anchor}"></data></li>"""
 
 
-def book(numbers):
-    """The book as one page of HTML, with these page numbers in its contents."""
+def book():
+    """The book as one page of HTML."""
     pages = names()
     bodies = {name: article(name, pages) for name in pages}
     front = bodies.pop(pages[0])
@@ -81,27 +87,20 @@ def book(numbers):
     return f"""<!DOCTYPE html><html lang="en" data-theme="light"><head>
 <meta charset="utf-8"><title>{title}</title><link rel="stylesheet" href="{sheet}">
 <style>{STYLE}</style></head><body><div class="bd-content">{front}<nav><h2>Contents</h2>
-<ul>{"".join(contents(bodies, numbers))}</ul></nav>{"".join(map(str, bodies.values()))}
+<ul>{"".join(contents(bodies))}</ul></nav>{"".join(map(str, bodies.values()))}
 </div></body></html>"""
 
 
-def printed(page, numbers):
-    """The PDF of the book with these page numbers in its contents."""
-    source = PDF.with_suffix(".html")
-    source.write_text(book(numbers), "utf-8")
-    page.goto(source.as_uri())
+def printed(page, **options):
     margin = dict.fromkeys(["top", "right", "bottom", "left"], "2cm")
-    pdf = page.pdf(
+    return page.pdf(
         format="A4",
         margin=margin,
         display_header_footer=True,
         header_template="<span></span>",
         footer_template=FOOTER,
-        tagged=True,
-        outline=True,
+        **options,
     )
-    source.unlink()
-    return pdf
 
 
 def page_numbers(pdf):
@@ -119,7 +118,15 @@ def main():
     with sync_playwright() as playwright:
         with playwright.chromium.launch(executable_path=path) as browser:
             page = browser.new_page()
-            pdf = printed(page, page_numbers(printed(page, {})))
+            source = PDF.with_suffix(".html")
+            source.write_text(book(), "utf-8")
+            page.goto(source.as_uri())
+            # First without ink, which is a quarter of the work: where is what?
+            ink = page.add_style_tag(content="body { visibility: hidden } a { visibility: visible }")
+            page.evaluate(FILL_IN, page_numbers(printed(page)))
+            ink.evaluate("style => style.remove()")
+            pdf = printed(page, tagged=True, outline=True)
+            source.unlink()
     draft = PDF.with_suffix(".tmp")
     draft.write_bytes(pdf)
     draft.replace(PDF)
