@@ -14,9 +14,10 @@ import nbval.plugin
 import pytest
 import yaml
 from jupyter_client.manager import KernelManager
+from tools.pages import do_without_home
 from xdist.scheduler import LoadScopeScheduling
 
-RELATIVE = 5e-6
+RELATIVE = 2e-6
 # Only for two numbers that are both as good as zero beside numbers of order one.
 NEARLY_ZERO = 1e-6
 
@@ -108,6 +109,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    do_without_home()
     Output.deviations = config.option.deviations
     # The kernel of this environment, whatever else is called "python3".
     config.option.nbval_current_env = True

@@ -41,6 +41,15 @@ class PageFailed(Exception):
     """A page did not run to its end; the message names page, line, cell and cause."""
 
 
+def do_without_home():
+    """Let kernels keep Matplotlib's cache with us if they have no home.
+
+    It would complain in the output of a page.
+    """
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        os.environ.setdefault("MPLCONFIGDIR", str(ROOT / "_build" / "matplotlib"))
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -246,6 +255,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("task", choices=["build", "record", "student"])
     task = parser.parse_args().task
+    do_without_home()
     try:
         with alone():
             write_student(ROOT / "book" / "exercises.md")
