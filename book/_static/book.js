@@ -29,7 +29,7 @@ document.addEventListener("click", async ({ target }) => {
 });
 
 // What is wider than its place scrolls by keyboard, too. The theme sees to that for code
-// that is open when the page has been loaded.
+// that is not folded.
 const OTHERS = "div.math, .pst-scrollable-table-container";
 const reachable = (boxes) => {
   // First measure all, or each change would lay out the page anew.
@@ -40,6 +40,13 @@ document.querySelectorAll("details").forEach((folded) => {
   folded.addEventListener("toggle", () => {
     if (folded.open) reachable(folded.querySelectorAll(`pre, ${OTHERS}`));
   });
+});
+let resized;
+addEventListener("resize", () => {
+  clearTimeout(resized);
+  resized = setTimeout(() => {
+    reachable(document.querySelectorAll(`details[open] pre, ${OTHERS}`));
+  }, 300);
 });
 addEventListener("load", () => {
   reachable(document.querySelectorAll(OTHERS));
