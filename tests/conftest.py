@@ -1,6 +1,7 @@
 """A headless browser for the tests."""
 
 import os
+import time
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -10,6 +11,14 @@ from tools.browser import MISSING, chromium_path
 def missing(what):
     """Skip a test whose tool the machine lacks; fail where CI promised to have it."""
     (pytest.fail if os.environ.get("BOOK_CI") == "1" else pytest.skip)(what)
+
+
+def wait_for(happened, process):
+    """Wait until something has happened that a running process does."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # For a module, not the session: Playwright's event loop runs in this thread, and

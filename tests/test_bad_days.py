@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 import yaml
+from tests.conftest import wait_for
 from tools.pages import CELL_SECONDS, ROOT
 
 PAGE = """---
@@ -91,6 +91,15 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
+def test_without_a_network_it_is_built_all_the_same(checkout):
+    checkout.write("2 + 2")
+    nowhere = dict.fromkeys(["http_proxy", "https_proxy", "all_proxy"], "http://127.0.0.1:9")
+    process = checkout.start("build", env=os.environ | nowhere)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert (checkout.folder / "_build" / "html" / "book" / "page.html").exists()
+
+
 PLACE = "book/page.md:19: code cell 2: "
 BAD_CELLS = {
     "raises": ("1 / 0", "ZeroDivisionError: division by zero"),
@@ -101,15 +110,6 @@ BAD_CELLS = {
         "MemoryError: ",
     ),
 }
-
-
-def test_without_a_network_it_is_built_all_the_same(checkout):
-    checkout.write("2 + 2")
-    nowhere = dict.fromkeys(["http_proxy", "https_proxy", "all_proxy"], "http://127.0.0.1:9")
-    process = checkout.start("build", env=os.environ | nowhere)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert (checkout.folder / "_build" / "html" / "book" / "page.html").exists()
 
 
 @pytest.mark.parametrize("code, cause", BAD_CELLS.values(), ids=BAD_CELLS)
@@ -156,9 +156,7 @@ def test_ctrl_c_leaves_nothing(checkout):
     checkout.write("open('begun', 'w').close(); import time; time.sleep(60)")
     process = checkout.start(start_new_session=True)
     begun = checkout.folder / "book" / "begun"
-    while not begun.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_for(begun.exists, process)
     begun.unlink()
     kernels = psutil.Process(process.pid).children(recursive=True)
     assert kernels

@@ -4,7 +4,17 @@ import subprocess
 import sys
 
 import pytest
-from tools.mutants import Mutant, caught, equivalents, listed, mutants, mutated, stale
+from tools.mutants import (
+    Mutant,
+    caught,
+    equivalents,
+    judge,
+    listed,
+    mutants,
+    mutated,
+    recorded,
+    stale,
+)
 from tools.pages import ROOT
 
 SOURCE = '''
@@ -76,6 +86,10 @@ def test_a_mutant_is_caught(page, new):
     mutant = next(mutant for mutant in mutants(page) if mutant.new == new)
     assert not listed(mutant, equivalents())
     assert caught(mutant)
+
+
+def test_the_exercises_as_they_are_survive():
+    assert not judge(recorded("exercises"))
 
 
 def test_what_changes_nothing_survives():

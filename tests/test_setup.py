@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.conftest import wait_for
 from tools.pages import ROOT
 
 UV = ROOT / ".venv" / "bin" / "uv"
@@ -142,13 +142,6 @@ def test_a_package_that_is_not_the_locked_one_is_named(install, thing):
     assert "a package differs from its hash in requirements.txt" in message
 
 
-def wait_for(happened, process):
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_an_interrupted_install_is_made_good(start, thing, tmp_path):
     module = start.installed.parent / "lib" / "python3.11" / "site-packages" / "thing.py"
     # Ctrl-C comes when a package is there, and one of its files is not yet.
@@ -185,6 +178,19 @@ def test_two_installs_wait_for_each_other(start, thing, tmp_path):
     told = [process.communicate(timeout=60) for process in (first, second)]
     assert first.returncode == second.returncode == 0, told
     assert "Waiting for another make" in told[1][0] and "Installing" not in told[1][0]
+
+
+def test_an_install_that_failed_is_tried_again_by_who_waited(start, thing, tmp_path):
+    start.installed.parent.mkdir()
+    start.installed.touch()
+    os.utime(start.installed, (0, 0))  # older than the lock
+    failing = f"touch {tmp_path}/now; sleep 1; exit 1"
+    first = start({"uv": failing, "python3.11": PYTHON})
+    wait_for((tmp_path / "now").exists, first)
+    second = start({"uv": UV}, UV_DEFAULT_INDEX=thing.index)
+    printed, _ = second.communicate(timeout=60)
+    assert first.wait() != 0 and second.returncode == 0
+    assert "Waiting for another make" in printed and "Installing" in printed
 
 
 def test_the_lock_and_what_was_chosen_agree():

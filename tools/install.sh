@@ -30,7 +30,7 @@ until ln -s $$ .venv/lock 2>/dev/null; do
 done
 trap 'rm -f .venv/lock' EXIT
 trap 'stop "interrupted while installing: run make again."' INT TERM HUP
-if [ "${waits-}" ] && [ -e .venv/installed ]; then exit; fi
+if [ "${waits-}" ] && [ .venv/installed -nt requirements.txt ]; then exit; fi
 
 echo "Installing into .venv (0.9 GB) ..."
 # What an installation left that did not end is half a package, perhaps.

@@ -16,7 +16,10 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -25,6 +28,7 @@ import nbformat
 import yaml
 
 from tools.pages import ROOT, code_cells
+from tools.serve import names
 
 FOLDER = ROOT / "_build" / "mutants"  # below conftest.py, so that it compares
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.yml"
@@ -174,53 +178,62 @@ def recorded(page):
 
 def in_order():
     """The names of the recorded pages, in the order of the book."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    return [Path(chapter["file"]).name for part in toc["parts"] for chapter in part["chapters"]]
+    _, *pages = names()
+    return [Path(page).name for page in pages]
+
+
+@cache
+def definitions(page):
+    """The texts of what a page defines."""
+    cells = code_cells(recorded(page))
+    return {text(definition) for cell in cells for definition in parsed(cell.source)[1]}
 
 
 def mutants(page):
     """All mutants of a page, in the order of its code."""
-    names = in_order()
-    recalled = {
-        text(definition)
-        for earlier in names[: names.index(page)]
-        for cell in code_cells(recorded(earlier))
-        for definition in parsed(cell.source)[1]
-    }
+    earlier = takewhile(lambda name: name != page, in_order())
+    recalled = set().union(*map(definitions, earlier))
     for number, cell in enumerate(code_cells(recorded(page)), 1):
         for definition, source in mutated(cell.source, recalled):
             old, new = difference(cell.source, source)
             yield Mutant(page, number, definition, old, new, source)
 
 
-def validate(notebook, *options):
-    """The code cells, counted from 0, at which nbval fails, as it does for the pages.
-
-    Raises RuntimeError where it came to no result.
-    """
+@contextmanager
+def written(notebook):
+    """The path of a file with a notebook, for as long as it is needed."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=FOLDER) as file:
         nbformat.write(notebook, file)
         file.flush()
-        command = [sys.executable, "-m", "pytest", "--nbval", file.name, "-rfE", *options]
-        command += ["-p", "no:xdist", "-p", "no:cacheprovider"]
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if run.returncode not in (0, 1) or " passed" not in run.stdout:
+        yield file.name
+
+
+def tested(*arguments, **environment):
+    """A run of pytest; raises RuntimeError where it came to no result."""
+    command = [sys.executable, "-m", "pytest", *arguments]
+    command += ["-p", "no:xdist", "-p", "no:cacheprovider"]
+    environment = os.environ | environment
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if run.returncode not in (0, 1):
+        raise RuntimeError(run.stdout + run.stderr)
+    return run
+
+
+def validate(notebook, *options):
+    """The code cells, counted from 0, at which nbval fails, as it does for the pages."""
+    with written(notebook) as path:
+        run = tested("--nbval", path, "-rfE", *options)
+    if " passed" not in run.stdout:
         raise RuntimeError(run.stdout + run.stderr)
     return {int(cell) for cell in re.findall(r"^FAILED .*Cell (\d+)", run.stdout, re.M)}
 
 
 def judge(notebook):
     """Whether the tests of the exercises' checks fail with this notebook."""
-    with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=FOLDER) as file:
-        nbformat.write(notebook, file)
-        file.flush()
-        command = [sys.executable, "-m", "pytest", "tests/test_exercises.py", "-x"]
-        command += ["-k", "not student", "-p", "no:xdist", "-p", "no:cacheprovider"]
-        run = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"EXERCISES": file.name}, capture_output=True
-        )
-    return run.returncode != 0
+    with written(notebook) as path:
+        run = tested("tests/test_exercises.py", "-x", "-k", "not student", EXERCISES=path)
+    return bool(run.returncode)
 
 
 def caught(mutant):
@@ -255,10 +268,10 @@ def stale(entries, found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = in_order()
-    parser.add_argument("page", nargs="*", help=", ".join(names))
-    pages = parser.parse_args().page or names
-    if unknown := set(pages) - set(names):
+    known = in_order()
+    parser.add_argument("page", nargs="*", help=", ".join(known))
+    pages = parser.parse_args().page or known
+    if unknown := set(pages) - set(known):
         parser.error(f"no recorded page: {', '.join(sorted(unknown))}")
     failed = False
     print(f"{'':28}{'caught':>10}{'equivalent':>12}{'survived':>10}")

@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
@@ -118,15 +119,15 @@ def main():
     with sync_playwright() as playwright:
         with playwright.chromium.launch(executable_path=path) as browser:
             page = browser.new_page()
-            source = PDF.with_suffix(".html")
-            source.write_text(book(), "utf-8")
-            page.goto(source.as_uri())
+            with NamedTemporaryFile("w", encoding="utf-8", suffix=".html", dir=PDF.parent) as file:
+                file.write(book())
+                file.flush()
+                page.goto(Path(file.name).as_uri())
             # First without ink, which is a quarter of the work: where is what?
             ink = page.add_style_tag(content="body { visibility: hidden } a { visibility: visible }")
             page.evaluate(FILL_IN, page_numbers(printed(page)))
             ink.evaluate("style => style.remove()")
             pdf = printed(page, tagged=True, outline=True)
-            source.unlink()
     draft = PDF.with_suffix(".tmp")
     draft.write_bytes(pdf)
     draft.replace(PDF)
