@@ -19,13 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import libcst as cst
 import nbformat
 import yaml
+from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
 
 from tools.pages import ROOT, code_cells
 from tools.serve import names
@@ -75,50 +76,49 @@ class Mutant:
 
 
 def replacements(node):
-    """What can stand in a node's place: other nodes."""
+    """What can stand in a node's place: a part of it, or itself, and another node."""
     if operator := getattr(node, "operator", None):
         if other := OTHER_OPERATOR.get(type(operator)):
-            yield node.with_changes(operator=other())
+            yield node, node.with_changes(operator=other())
     match node:
         case cst.BinaryOperation() | cst.BooleanOperation():
-            yield node.left
-            yield node.right
+            yield node, node.left
+            yield node, node.right
         case cst.UnaryOperation(operator=cst.Minus() | cst.Not()):
-            yield node.expression
+            yield node, node.expression
         case cst.Comparison(comparisons=[target]):
             if other := OTHER_OPERATOR.get(type(target.operator)):
-                yield node.with_changes(comparisons=[target.with_changes(operator=other())])
+                yield node, node.with_changes(comparisons=[target.with_changes(operator=other())])
         case cst.If(test=test) | cst.IfExp(test=test) if not isinstance(test, cst.Comparison):
-            yield node.with_changes(test=cst.UnaryOperation(
-                cst.Not(), test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-            ))  # fmt: skip
+            inner = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+            yield test, cst.UnaryOperation(cst.Not(), inner)
         case cst.Integer():
-            yield cst.Integer(str(node.evaluated_value + 1))
+            yield node, cst.Integer(str(node.evaluated_value + 1))
         case cst.Float():
-            yield cst.Float(str(2 * node.evaluated_value or 1.0))
+            yield node, cst.Float(str(2 * node.evaluated_value or 1.0))
         # (With a space in it, a string is prose: a person reads it.)
         case cst.SimpleString() if not node.prefix and " " not in node.raw_value:
-            yield node.with_changes(value=f"{node.quote}x{node.raw_value}{node.quote}")
+            yield node, node.with_changes(value=f"{node.quote}x{node.raw_value}{node.quote}")
         case cst.Name():
             for name in NEIGHBOURS.get(node.value, []):
-                yield node.with_changes(value=name)
+                yield node, node.with_changes(value=name)
         case cst.Call():
             for left_out, argument in enumerate(node.args):
                 if argument.keyword or argument.star:
                     rest = [a for i, a in enumerate(node.args) if i != left_out]
                     if rest:  # no comma after the last
                         rest[-1] = rest[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-                    yield node.with_changes(args=rest)
+                    yield node, node.with_changes(args=rest)
             if isinstance(node.func, cst.Attribute) and node.func.attr.value == "dot":
                 *first, last = node.args
                 turned = cst.Attribute(last.value, cst.Name("T"))
-                yield node.with_changes(args=[*first, last.with_changes(value=turned)])
+                yield node, node.with_changes(args=[*first, last.with_changes(value=turned)])
         case cst.SimpleStatementLine(body=[statement]):
             documents = isinstance(statement, cst.Expr) and isinstance(
                 statement.value, cst.SimpleString
             )
             if not documents and not isinstance(statement, cst.Pass):
-                yield node.with_changes(body=[cst.Pass()])
+                yield statement, cst.Pass()
 
 
 def nodes(node):
@@ -130,7 +130,7 @@ def nodes(node):
 def parsed(source):
     """A cell's tree, in which a magic command is a comment, and its definitions."""
     lines = [f"#{line}" if line.startswith(("%", "!")) else line for line in source.split("\n")]
-    module = cst.parse_module("\n".join(lines))
+    module = cst.parse_module("\n".join(lines) + "\n")
     kinds = (cst.ClassDef, cst.FunctionDef)
     return module, [node for node in module.body if isinstance(node, kinds)]
 
@@ -145,13 +145,22 @@ def mutated(source, recalled=()):
     The definitions whose texts are recalled from elsewhere are left as they are.
     """
     module, definitions = parsed(source)
-    seen = {ast.dump(ast.parse(module.code))}
+    wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
+    places = wrapper.resolve(WhitespaceInclusivePositionProvider)
+    whole = module.code
+    starts = [0, *accumulate(map(len, whole.splitlines(keepends=True)))]
+
+    def offset(position):
+        return starts[position.line - 1] + position.column
+
+    seen = {ast.dump(ast.parse(whole))}
     for definition in definitions:
         if text(definition) in recalled:
             continue
         for node in nodes(definition.body):
-            for new in replacements(node):
-                code = module.deep_replace(node, new).code
+            for old, new in replacements(node):
+                start, end = offset(places[old].start), offset(places[old].end)
+                code = whole[:start] + module.code_for_node(new) + whole[end:]
                 try:
                     meaning = ast.dump(ast.parse(code))
                 except SyntaxError:
@@ -159,7 +168,7 @@ def mutated(source, recalled=()):
                 if meaning not in seen:
                     seen.add(meaning)
                     code = re.sub(r"(?m)^#(?=[%!])", "", code)
-                    yield definition.name.value, code
+                    yield definition.name.value, code.rstrip("\n")
 
 
 def difference(old, new):

@@ -24,8 +24,6 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -192,6 +190,10 @@ def refuse(*_):
 
 async def run_pages(task):
     """Run what `task` needs; returns the failures, one message a line."""
+    # Imported late: its database takes half a second, and validation needs none.
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+
     cache = get_cache(str(CACHE))
     database = CACHE / "global.db"
     if database.exists():

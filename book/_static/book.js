@@ -15,6 +15,16 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// Search tells a page by the browser's storage what to highlight, which not every browser
+// shares between the files of a folder; an address always arrives.
+document.addEventListener("click", ({ target }) => {
+  const found = target.closest("#search-results a");
+  if (!found) return;
+  const url = new URL(found.href);
+  url.searchParams.set("highlight", localStorage.getItem("sphinx_highlight_terms") ?? "");
+  found.href = url;
+});
+
 // The buttons that copy code.
 document.addEventListener("click", async ({ target }) => {
   if (!target.matches(".copybtn")) return;
