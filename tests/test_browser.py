@@ -78,6 +78,8 @@ def overflow(page):
 
 def unfold(page):
     page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
+    # What unfolds fades in; until then its colours are paler.
+    page.evaluate("Promise.all(document.getAnimations().map(one => one.finished)).then(() => 0)")
 
 
 @each_page
