@@ -1,4 +1,4 @@
-"""A headless browser for the tests."""
+"""What tests share: a headless browser, and how to wait."""
 
 import os
 import time

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.conftest import missing
+from tests.conftest import missing, wait_for
 from tools.pages import ROOT, code_cells, pages
 
 PAGES = {str(page.relative_to(ROOT).with_suffix("")): nb for page, nb in pages().items()}
@@ -485,8 +485,7 @@ def test_opening_a_browser_shows_the_token_to_nobody_else(thebe, tmp_path):
     opener.write_text(f"#!/bin/sh\necho \"$@\" >'{opened}.part'\nmv '{opened}.part' '{opened}'\n")
     opener.chmod(0o755)
     with make_live(BROWSER=str(opener)) as live:
-        while not opened.exists():
-            assert live.process.poll() is None
+        wait_for(opened.exists, live.process)
         address = opened.read_text().strip()
         assert address.startswith(live.url) and live.token not in address
         path = address.removeprefix(live.url)

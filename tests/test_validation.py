@@ -12,12 +12,17 @@ WITH = "layers-with-parameters"
 MANAGING = "managing-parameters"
 
 
-# What tools/mutants.py does not do:
+# Beside the mutants of test_mutants.py:
 BROKEN_CODE = {
+    "centring each example": (WITHOUT, "x.mean()", "x.mean(-1, keepdims=True)"),
     "centring a little too much": (WITHOUT, "x - x.mean()", "1.00001 * (x - x.mean())"),
     "another seed": (WITHOUT, "seed(0)", "seed(1)"),
+    "no ReLU": (WITH, "return npx.relu(linear)", "return linear"),
+    "a transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
     "an unfrozen layer": (MANAGING, '"grad_req", "null")\n\nsgd', '"grad_req", "write")\n\nsgd'),
+    "a wrong size": ("inferring-shapes", "(x.shape[-1],)\n\n\nscale", "(len(x),)\n\n\nscale"),
     "a wrong gradient": ("custom-gradients", "return dy\n", "return 2 * dy\n"),
+    "no bias, compiled": ("speed", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
 }
 
 

@@ -3,8 +3,13 @@
 import os
 import shutil
 
-# The first has no window, and starts and draws in half the time.
-NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+NAMES = [
+    "chromium-headless-shell",  # no window: starts and draws in half the time
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+]
 IN_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 MISSING = "no Chromium or Chrome found: install one, or set CHROMIUM to its path"
 
