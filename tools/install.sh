@@ -50,7 +50,7 @@ uv=.venv/bin/uv
 		command -v python3 >/dev/null || stop "no uv and no python3 found: install either, then run make again."
 		# uv alone, as requirements.txt pins it
 		awk '/^[^ #]/ { on = /^uv==/ } on' requirements.txt >.venv/uv.txt
-		fetch="--quiet --disable-pip-version-check --no-deps --require-hashes --target .venv/uv -r .venv/uv.txt"
+		fetch="--quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --target .venv/uv -r .venv/uv.txt"
 		python3 -m pip install $fetch >"$log" 2>&1 || {
 			case "$(cat "$log")" in
 			*"No module named pip"*) # as in Debian, whose pip may still come with venv
@@ -85,5 +85,5 @@ rm -rf .venv/pip .venv/uv .venv/uv.txt .venv/installing
 touch .venv/installed
 
 # What each page's kernel imports first, compiled while the pages are being read.
-cd .venv/lib/python3.11/site-packages && ../../../bin/python -m compileall -q -x tests \
-	ipykernel IPython debugpy mxnet matplotlib sphinx docutils </dev/null >/dev/null 2>&1 &
+cd .venv/lib/python3.11/site-packages && ../../../bin/python -m compileall -q -x 'tests|numpy/(distutils|f2py)' \
+	ipykernel IPython numpy mxnet matplotlib sphinx docutils </dev/null >/dev/null 2>&1 &
