@@ -200,6 +200,19 @@ def test_the_keyboard_reaches_everything(browser, site, name):
         assert [tag.evaluate("tag => tag.outerHTML") for tag in missed.all()] == []
 
 
+def test_the_mouse_and_the_keyboard_name_what_has_only_an_icon(browser, site):
+    with visit(browser, f"{site}/book/index.html", viewport=WIDE) as (page, complaints):
+        button = page.locator(".theme-switch-button:visible")
+        tooltip = page.get_by_role("tooltip")
+        for name in (button.hover, button.focus):
+            name()
+            expect(tooltip).to_have_text("light/dark")
+            page.mouse.move(0, 0)
+            page.evaluate("document.activeElement.blur()")
+            expect(tooltip).to_have_count(0)
+        assert not complaints
+
+
 def test_code_that_a_turned_screen_cuts_off_is_reached(browser, site):
     with visit(browser, f"{site}/book/when-it-fails.html", viewport=WIDE) as (page, _):
         folded = page.locator("details.hide").first

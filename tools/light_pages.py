@@ -46,6 +46,7 @@ PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
 # Code, but no output of it, with a button that book.js serves: buttons that a script adds
 # cost each long page a second layout.
 CODE = re.compile(r'<div class="highlight-(?!myst-ansi)[^"]*"><div class="highlight">')
+TOOLTIP = ' data-bs-toggle="tooltip"'  # see book.js
 COPY = '<button type="button" class="copybtn" aria-live="polite">Copy</button>'
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="([^"]*/_images/([^"]*))"')
 
@@ -73,6 +74,7 @@ class Templates(BuiltinTemplateLoader):
         text = text.replace("\0", THEME + sheet)
         text = IMAGE.sub(self.sized, PLAIN.sub(r"\1", text))
         text = CODE.sub(rf"\g<0>{COPY}", text)
+        text = text.replace(TOOLTIP, " data-tooltip")
 
         allowed = set()
         text = HANDLER.sub(self.named, text)

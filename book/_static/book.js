@@ -25,6 +25,16 @@ document.addEventListener("click", ({ target }) => {
   found.href = url;
 });
 
+// The theme's tooltips, each made when it is about to be needed: all at once, they keep a
+// phone busy while its page is being read.
+const delay = { show: 500, hide: 100 };
+const tooltip = ({ target }) => {
+  const named = target.closest?.("[data-tooltip]");
+  if (named) window.bootstrap?.Tooltip.getOrCreateInstance(named, { delay });
+};
+// The first to hear of it, since the tooltip listens, too.
+for (const event of ["pointerover", "focusin"]) addEventListener(event, tooltip, true);
+
 // The buttons that copy code.
 document.addEventListener("click", async ({ target }) => {
   if (!target.matches(".copybtn")) return;
