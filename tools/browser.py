@@ -4,7 +4,7 @@ import os
 import shutil
 
 NAMES = [
-    "chromium-headless-shell",  # no window: starts and draws in half the time
+    "chromium-headless-shell",  # no window: starts and draws faster
     "chromium",
     "chromium-browser",
     "google-chrome",

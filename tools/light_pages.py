@@ -46,7 +46,6 @@ PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
 # Code, but no output of it, with a button that book.js serves: buttons that a script adds
 # cost each long page a second layout.
 CODE = re.compile(r'<div class="highlight-(?!myst-ansi)[^"]*"><div class="highlight">')
-TOOLTIP = ' data-bs-toggle="tooltip"'  # see book.js
 COPY = '<button type="button" class="copybtn" aria-live="polite">Copy</button>'
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="([^"]*/_images/([^"]*))"')
 
@@ -74,7 +73,7 @@ class Templates(BuiltinTemplateLoader):
         text = text.replace("\0", THEME + sheet)
         text = IMAGE.sub(self.sized, PLAIN.sub(r"\1", text))
         text = CODE.sub(rf"\g<0>{COPY}", text)
-        text = text.replace(TOOLTIP, " data-tooltip")
+        text = text.replace('data-bs-toggle="tooltip"', "data-tooltip")  # for book.js
 
         allowed = set()
         text = HANDLER.sub(self.named, text)
