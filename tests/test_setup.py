@@ -106,7 +106,8 @@ def test_no_package_index_for_uv_is_named(install):
 
 
 def test_no_python_3_11_is_named(install):
-    message = install({"uv": UV, "python3": "exit 1"}, UV_PYTHON_DOWNLOADS="never")
+    absent = {"UV_PYTHON_DOWNLOADS": "never", "UV_PYTHON_PREFERENCE": "only-managed"}
+    message = install({"uv": UV}, **absent)
     assert "no Python 3.11 here" in message and "install it" in message
 
 

@@ -64,9 +64,10 @@ uv=.venv/bin/uv
 	}
 }
 
-# A .venv that a system update broke, or of another Python, is made anew.
+# A .venv that a system update broke, or of another Python, is made anew; rather with the
+# system's Python than with one that pyenv built, as a rule without optimizations.
 .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null ||
-	"$uv" venv --quiet --relocatable --allow-existing --python "$python" .venv >"$log" 2>&1 ||
+	PATH="/usr/bin:$PATH" "$uv" venv --quiet --relocatable --allow-existing --python "$python" .venv >"$log" 2>&1 ||
 	stop "no Python 3.11 here, and uv could not fetch one: install it (from your system, pyenv or conda), then run make again (details: $log)."
 
 "$uv" pip sync --quiet $again --require-hashes --python .venv/bin/python requirements.txt >"$log" 2>&1 || {
