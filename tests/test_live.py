@@ -437,13 +437,21 @@ ATTACKS = {
 }
 
 
+@pytest.fixture(scope="module")
+def attacked(live, browser):
+    """The browser of a reader whose page has a kernel."""
+    with browser.new_context(reduced_motion="reduce") as context:
+        reader = Reader(context)
+        reader.open(live, "book/layers-without-parameters")
+        reader.run(1, "1")
+        expect(reader.output(1)).to_have_text("1")
+        yield context
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_another_origin_is_refused(live, reader, elsewhere, attack):
-    reader.open(live, "book/layers-without-parameters")
-    reader.run(1, "1")
-    expect(reader.output(1)).to_have_text("1")
+def test_another_origin_is_refused(live, attacked, elsewhere, attack):
     before = {kernel["id"] for kernel in live.kernels()}
-    other = reader.page.context.new_page()
+    other = attacked.new_page()
     other.goto(elsewhere)
     script = ATTACKS[attack].replace("TOKEN", json.dumps(live.token)).replace("KERNEL", min(before))
     got = other.evaluate(f"url => ({script})(url).catch(() => '')", live.url)
