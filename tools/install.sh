@@ -86,5 +86,5 @@ rm -rf .venv/pip .venv/uv .venv/uv.txt .venv/installing
 touch .venv/installed
 
 # What each page's kernel imports first, compiled while the pages are being read.
-cd .venv/lib/python3.11/site-packages && ../../../bin/python -m compileall -q -x 'tests|numpy/(distutils|f2py)' \
+cd .venv/lib/python3.11/site-packages && ../../../bin/python -m compileall -q -x 'tests|numpy/(distutils|f2py)|mxnet/tools' \
 	ipykernel IPython numpy mxnet matplotlib sphinx docutils </dev/null >/dev/null 2>&1 &

@@ -100,7 +100,7 @@ def face(sheet, rule, text, icons):
         return ""
     if not source:
         raise ValueError(f"{sheet}: no .ttf in {rule}")
-    font = TTFont(sheet.parent / source[1])
+    font = TTFont(sheet.parent / source[1], recalcTimestamp=False)
     if not icons & set(font.getBestCmap()):
         return ""
     subsetter = Subsetter(Options(layout_features=[]))
