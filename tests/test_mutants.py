@@ -1,9 +1,12 @@
 """The tool that breaks the pages: what it changes, and that it can tell."""
 
+import os
+import re
 import subprocess
 import sys
 
 import pytest
+from tools import warm_pytest
 from tools.mutants import (
     Mutant,
     caught,
@@ -14,8 +17,9 @@ from tools.mutants import (
     mutated,
     recorded,
     stale,
+    written,
 )
-from tools.pages import ROOT
+from tools.pages import ROOT, code_cells
 
 SOURCE = '''
 %matplotlib inline
@@ -90,6 +94,20 @@ def test_a_mutant_is_caught(page, new):
 
 def test_the_exercises_as_they_are_survive():
     assert not judge(recorded("exercises"))
+
+
+def test_a_fork_is_judged_as_a_process_of_its_own():
+    notebook = recorded("layers-without-parameters")
+    notebook.cells = code_cells(notebook)[:3]
+    notebook.cells[1].source = "1 / 0"
+    verdicts = []
+    for run in (warm_pytest.warm, warm_pytest.cold):
+        with written(notebook) as path:
+            arguments = ["--nbval", path, "-rA", "-p", "no:xdist"]
+            code, printed = run(arguments, dict(os.environ))
+        verdicts.append((code, re.findall(r"^([A-Z]+) .*(Cell \d+)", printed, re.M)))
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0][0] == 1 and len(verdicts[0][1]) == 3
 
 
 def test_what_changes_nothing_survives():

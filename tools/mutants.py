@@ -13,7 +13,6 @@ import argparse
 import ast
 import os
 import re
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ import nbformat
 import yaml
 from libcst.metadata import MetadataWrapper, WhitespaceInclusivePositionProvider
 
+from tools import warm_pytest
 from tools.pages import ROOT, code_cells
 from tools.serve import names
 
@@ -219,42 +219,44 @@ def written(notebook):
 
 
 def tested(*arguments, **environment):
-    """A run of pytest; raises RuntimeError where it came to no result."""
-    command = [sys.executable, "-m", "pytest", *arguments]
-    command += ["-p", "no:xdist", "-p", "no:cacheprovider"]
-    environment = os.environ | environment
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if run.returncode not in (0, 1):
-        raise RuntimeError(run.stdout + run.stderr)
-    return run
+    """What a run of pytest printed, and whether a test failed in it."""
+    code, printed = warm_pytest.run(*arguments, "-p", "no:xdist", "-p", "no:cacheprovider", **environment)
+    if code not in (0, 1):
+        raise RuntimeError(printed)
+    return printed, bool(code)
 
 
 def validate(notebook, *options):
     """The code cells, counted from 0, at which nbval fails, as it does for the pages."""
     with written(notebook) as path:
-        run = tested("--nbval", path, "-rfE", *options)
-    if " passed" not in run.stdout:
-        raise RuntimeError(run.stdout + run.stderr)
-    return {int(cell) for cell in re.findall(r"^FAILED .*Cell (\d+)", run.stdout, re.M)}
+        printed, _ = tested("--nbval", path, "-rfE", *options)
+    if " passed" not in printed:
+        raise RuntimeError(printed)
+    return {int(cell) for cell in re.findall(r"^FAILED .*Cell (\d+)", printed, re.M)}
 
 
 def judge(notebook):
     """Whether the tests of the exercises' checks fail with this notebook."""
     with written(notebook) as path:
-        run = tested("tests/test_exercises.py", "-x", "-k", "not student", EXERCISES=path)
-    return bool(run.returncode)
+        _, failed = tested("tests/test_exercises.py", "-x", "-k", "not student", EXERCISES=path)
+    return failed
 
 
-def caught(mutant):
-    """Whether the page's validation fails with the mutant in it.
+def fails(page, notebook):
+    """Whether the page's validation fails with this notebook in its place.
 
     That of the exercises goes on: what the page does not show of its checks, the tests
     of these checks do.
     """
+    cells = validate(notebook, "-x", f"--nbval-cell-timeout={CELL_SECONDS}")
+    return bool(cells) or page == "exercises" and judge(notebook)
+
+
+def caught(mutant):
+    """Whether the page's validation fails with the mutant in it."""
     notebook = recorded(mutant.page)
     code_cells(notebook)[mutant.cell - 1].source = mutant.source
-    fails = validate(notebook, "-x", f"--nbval-cell-timeout={CELL_SECONDS}")
-    return bool(fails) or mutant.page == "exercises" and judge(notebook)
+    return fails(mutant.page, notebook)
 
 
 def equivalents():
@@ -286,10 +288,12 @@ def main():
     print(f"{'':28}{'caught':>10}{'equivalent':>12}{'survived':>10}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for page in pages:
+            if fails(page, recorded(page)):
+                sys.exit(f"{page} fails as it is: make test says where")
             entries = [entry for entry in equivalents() if entry["page"] == page]
             found = list(mutants(page))
             todo = [mutant for mutant in found if not listed(mutant, entries)]
-            survived = [m for m, fails in zip(todo, pool.map(caught, todo)) if not fails]
+            survived = [m for m, noticed in zip(todo, pool.map(caught, todo)) if not noticed]
             counts = [len(todo) - len(survived), len(found) - len(todo), len(survived)]
             print(f"{page:28}{counts[0]:>10}{counts[1]:>12}{counts[2]:>10}", flush=True)
             for mutant in survived:
@@ -301,4 +305,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")
