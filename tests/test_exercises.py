@@ -37,6 +37,7 @@ WRONG = {
     "RememberedMean": ("check_affine", VALUES),
     "NotHybrid": ("check_affine", {"works hybridized"}),
     "Nameless": ("check_affine", {"can be created"}),
+    "Unready": ("check_affine", {"can be created"}),
     "Several": ("check_affine", {"maps an array to an array"}),
     "Doubles": ("check_affine", {"maps an array to an array"}),
     "Silent": ("check_affine", {"maps an array to an array"}),
@@ -94,6 +95,11 @@ def more_answers(page):
     class Nameless(page["PlainAffineLayer"]):
         def __init__(self, in_units, **kwargs):
             super().__init__(in_units)
+
+    class Unready(page["PlainAffineLayer"]):
+        def __init__(self, in_units, **kwargs):
+            super().__init__(in_units, **kwargs)
+            self.shift.init = "xavier"  # which wants a matrix
 
     class Several(page["PlainAffineLayer"]):
         def forward(self, x):
