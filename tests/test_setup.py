@@ -111,6 +111,11 @@ def test_no_python_3_11_is_named(install):
     assert "no Python 3.11 here" in message and "install it" in message
 
 
+def test_the_systems_python_is_sought_first(install, tmp_path):
+    install({"uv": f'echo "$PATH" >"{tmp_path}/path"; exit 1'})
+    assert (tmp_path / "path").read_text().startswith("/usr/bin:")
+
+
 def test_no_package_index_is_named(install):
     message = install(
         {"uv": UV, "python3.11": PYTHON}, UV_DEFAULT_INDEX=NOWHERE, UV_HTTP_RETRIES="0"
