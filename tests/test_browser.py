@@ -59,8 +59,9 @@ ONE_OF_A_KIND = """() => {
   const backdrops = new Map([[null, ""]]), seen = new Set(), again = [];
   function backdrop(node) {
     if (!backdrops.has(node)) {
-      const { backgroundColor, opacity } = getComputedStyle(node);
-      backdrops.set(node, backdrop(node.parentElement) + backgroundColor + opacity);
+      const { backgroundColor, backgroundImage, opacity } = getComputedStyle(node);
+      const own = backgroundColor + backgroundImage + opacity;
+      backdrops.set(node, backdrop(node.parentElement) + own);
     }
     return backdrops.get(node);
   }
@@ -241,9 +242,9 @@ def test_paper_shows_the_text_alone(browser, site, name):
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator("details:not([open])").count() == 0
         navigation = ".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article"
-        parts = page.locator(f"{navigation}, .copybtn, .headerlink")
-        assert parts.count() > 0
-        assert page.locator(f":is({navigation}, .copybtn, .headerlink) >> visible=true").count() == 0
+        away = f":is({navigation}, .copybtn, .headerlink)"
+        assert page.locator(away).count() > 0
+        assert page.locator(f"{away} >> visible=true").count() == 0
 
 
 def test_the_pdf_is_whole(browser):

@@ -123,6 +123,7 @@ class Reader:
         self.page.on("request", lambda request: self.requests.append(request))
         self.page.on("pageerror", lambda error: self.problems.append(error))
         self.state = self.page.get_by_role("status")
+        self.cells = self.page.locator("div.cell:has(div.cell_input)")
 
     def open(self, live, name):
         """Open a page with the token; the page forgets where it came from."""
@@ -140,7 +141,7 @@ class Reader:
         expect(self.state).to_have_text("Ready.")
 
     def cell(self, number):
-        return self.page.locator("div.cell:has(div.cell_input)").nth(number - 1)
+        return self.cells.nth(number - 1)
 
     def find(self, text):
         """The number of the first cell with this in its code, from 1."""
@@ -171,12 +172,18 @@ class Reader:
         self.page.keyboard.press("Shift+Enter")
 
 
-@pytest.fixture
-def reader(browser):
+@contextmanager
+def reading(browser):
     with browser.new_context(reduced_motion="reduce") as context:
         reader = Reader(context)
         yield reader
         assert reader.problems == []
+
+
+@pytest.fixture
+def reader(browser):
+    with reading(browser) as reader:
+        yield reader
 
 
 # Of each cell, seen or folded: its note, and of its recorded and its new output the number
@@ -196,7 +203,7 @@ def test_a_page_runs_from_its_top(live, reader, name):
     reader.press("Run all cells")
     expect(reader.state).to_contain_text("Running")
     expect(reader.state).to_have_text("Ready.", timeout=120_000)
-    shown = reader.page.locator("div.cell:has(div.cell_input)").evaluate_all(WHAT_IS_SHOWN)
+    shown = reader.cells.evaluate_all(WHAT_IS_SHOWN)
     for cell, (said, recorded, output) in zip(code_cells(PAGES[name]), shown, strict=True):
         assert (" after " in said) == ("raises-exception" in tags(cell)), said
         if recorded and "remove-stdout" not in tags(cell):
@@ -448,12 +455,11 @@ ATTACKS = {
 @pytest.fixture(scope="module")
 def attacked(live, browser):
     """The browser of a reader whose page has a kernel."""
-    with browser.new_context(reduced_motion="reduce") as context:
-        reader = Reader(context)
+    with reading(browser) as reader:
         reader.open(live, "book/layers-without-parameters")
         reader.run(1, "1")
         expect(reader.output(1)).to_have_text("1")
-        yield context
+        yield reader.page.context
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -114,7 +114,8 @@ class Fork:
         return self.wait(os.WNOHANG)
 
     def send_signal(self, number):
-        os.kill(self.pid, number)
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
 
 class Kernel(Fork):
