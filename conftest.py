@@ -6,6 +6,7 @@ shapes, integers, how many numbers there are.
 """
 
 import math
+import os
 import re
 import tempfile
 
@@ -76,11 +77,21 @@ class Output(str):
 
 
 class FileKernelManager(KernelManager):
-    """Talks to its kernel through files: for a TCP port, two kernels may race."""
+    """Talks to its kernel through files: for a TCP port, two kernels may race.
+
+    They and the temporary files of the page end with the kernel, which is killed.
+    """
 
     def __init__(self, **kwargs):
         self._folder = tempfile.TemporaryDirectory(prefix="kernel-")
         super().__init__(transport="ipc", ip=f"{self._folder.name}/ipc", **kwargs)
+
+    def start_kernel(self, **kwargs):
+        super().start_kernel(env=os.environ | {"TMPDIR": self._folder.name}, **kwargs)
+
+    def shutdown_kernel(self, **kwargs):
+        super().shutdown_kernel(**kwargs)
+        self._folder.cleanup()
 
 
 def sanitize(cell, text):

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 import pytest
 from tools import warm_pytest
@@ -100,11 +101,13 @@ def test_a_fork_is_judged_as_a_process_of_its_own():
     notebook = recorded("layers-without-parameters")
     notebook.cells = code_cells(notebook)[:3]
     notebook.cells[1].source = "1 / 0"
+    notebook.cells[2].source = "import tempfile\nfolder = tempfile.TemporaryDirectory()"
     verdicts = []
     for run in (warm_pytest.warm, warm_pytest.cold):
-        with written(notebook) as path:
+        with written(notebook) as path, TemporaryDirectory() as folder:
             arguments = ["--nbval", path, "-rA", "-p", "no:xdist"]
-            code, printed = run(arguments, dict(os.environ))
+            code, printed = run(arguments, os.environ | {"TMPDIR": folder})
+            assert os.listdir(folder) == []
         verdicts.append((code, re.findall(r"^([A-Z]+) .*(Cell \d+)", printed, re.M)))
     assert verdicts[0] == verdicts[1]
     assert verdicts[0][0] == 1 and len(verdicts[0][1]) == 3

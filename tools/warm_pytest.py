@@ -11,9 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
-from tempfile import TemporaryFile
 
 from tools.pages import ROOT
 
@@ -63,7 +63,7 @@ def serve(questions, answers):
     local_provisioner.launch_kernel = Kernel  # in place of a Popen
     for question in questions:
         arguments, environment = json.loads(question)
-        with open(os.devnull) as nothing, TemporaryFile("w+") as printed:
+        with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as printed:
 
             def child():
                 os.dup2(nothing.fileno(), 0)
@@ -80,6 +80,7 @@ def serve(questions, answers):
 def replace_environment(environment):
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # which was read from the old one
 
 
 class Fork:
