@@ -49,12 +49,13 @@ class Checkout:
         shutil.copy(ROOT / "book" / "matplotlibrc", folder / "book")
         shutil.copy(ROOT / "requirements.txt", folder)
         shutil.copy(ROOT / "_config.yml", folder)
-        (folder / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
+        contents = "format: jb-book\nroot: book/page\nchapters: [file: book/exercises]\n"
+        (folder / "_toc.yml").write_text(contents)
         (folder / "book" / "exercises.md").write_text("# Exercises\n")
         (folder / "book" / "page.ipynb").write_text(RECORDED)
 
-    def write(self, code, page=PAGE):
-        (self.folder / "book" / "page.md").write_text(page.replace("CODE", code))
+    def write(self, code):
+        (self.folder / "book" / "page.md").write_text(PAGE.replace("CODE", code))
 
     def limit_cells(self, seconds):
         config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
@@ -136,17 +137,19 @@ def test_the_book_has_such_a_limit():
 
 
 BAD_PAGES = {
-    "a merge conflict": PAGE.replace(
-        "kernelspec:", "<<<<<<< HEAD\nkernelspec:\n=======\n>>>>>>> theirs"
+    "a merge conflict": (
+        "page.md",
+        PAGE.replace("kernelspec:", "<<<<<<< HEAD\nkernelspec:\n=======\n>>>>>>> theirs"),
     ),
-    "a header that is no YAML": PAGE.replace("jupytext:", "jupytext: ["),
+    "a header that is no YAML": ("exercises.md", PAGE.replace("jupytext:", "jupytext: [")),
 }
 
 
-@pytest.mark.parametrize("page", BAD_PAGES.values(), ids=BAD_PAGES)
-def test_a_broken_page_is_named(checkout, page):
-    checkout.write("", page)
-    assert "book/page.md: no MyST notebook: " in checkout.fails()
+@pytest.mark.parametrize("name, page", BAD_PAGES.values(), ids=BAD_PAGES)
+def test_a_broken_page_is_named(checkout, name, page):
+    checkout.write("2 + 2")
+    (checkout.folder / "book" / name).write_text(page)
+    assert f"book/{name}: no MyST notebook: " in checkout.fails()
 
 
 def test_a_full_disk_is_named(checkout):
@@ -199,15 +202,19 @@ def test_a_recorded_notebook_that_is_broken_is_named(tmp_path):
         assert path.name in run.stdout
 
 
-@pytest.mark.parametrize("toc, words", [
-    ("root: book/page\nchapters: [{file: book/nowhere}]", "nowhere"),
-    ("root: book/nowhere", "nowhere"),
-    ("root: [", "_toc.yml"),
-])  # fmt: skip
-def test_a_table_of_contents_that_is_wrong_is_named(checkout, toc, words):
-    checkout.write("2 + 2")
-    (checkout.folder / "_toc.yml").write_text(f"format: jb-book\n{toc}\n")
-    process = checkout.start("build")
-    out, errors = process.communicate()
-    assert process.returncode != 0
-    assert words in out + errors
+BAD_CONTENTS = {
+    "a page that is not there": (
+        "root: book/page\nchapters: [file: book/exercises, file: book/nowhere]",
+        "_toc.yml: there is no page book/nowhere.md\n",
+    ),
+    "a page that is not named": ("root: book/page", "book/exercises.md: not in _toc.yml\n"),
+    "no file": ("root: book/page\nchapters: [book/exercises]", "_toc.yml: entry not a mapping"),
+    "no YAML": ("root: [", "_toc.yml: while parsing a flow node"),
+}
+
+
+@pytest.mark.parametrize("contents, message", BAD_CONTENTS.values(), ids=BAD_CONTENTS)
+def test_a_wrong_table_of_contents_is_named_before_a_page_runs(checkout, contents, message):
+    checkout.write("open('ran', 'w').close()")
+    (checkout.folder / "_toc.yml").write_text(f"format: jb-book\n{contents}\n")
+    assert checkout.fails("build").startswith(message)

@@ -77,6 +77,22 @@ def pages():
     return {page: notebook for page, notebook in found.items() if code_cells(notebook)}
 
 
+def check_contents():
+    """Raise PageFailed where _toc.yml names what is no page, or does not name one."""
+    # Imported late, as only the build needs it.
+    from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+
+    try:
+        named = {name.removesuffix(".md") for name in parse_toc_yaml(ROOT / "_toc.yml")}
+    except (MalformedError, yaml.YAMLError) as error:
+        raise PageFailed(f"_toc.yml: {error}")
+    there = {str(page.relative_to(ROOT).with_suffix("")) for page in ROOT.glob("book/*.md")}
+    wrong = [f"_toc.yml: there is no page {name}.md" for name in named - there]
+    wrong += [f"{name}.md: not in _toc.yml" for name in there - named]
+    if wrong:
+        raise PageFailed("\n".join(sorted(wrong)))
+
+
 def write_student(page):
     """Write a page's notebook without its solutions to _build/student, if it is older."""
     path = ROOT / "_build" / "student" / f"{page.stem}.ipynb"
@@ -200,10 +216,7 @@ async def run_pages(task):
         filled = database.stat().st_mtime
         if any(path.stat().st_mtime > filled for path in WORLD):
             cache.clear_cache()
-    try:
-        todo = pages()
-    except PageFailed as failure:
-        return str(failure)
+    todo = pages()
     if task == "build":
         todo = {page: nb for page, nb in todo.items() if not cached(cache, nb)}
     core = asyncio.Semaphore(os.cpu_count())
@@ -263,10 +276,14 @@ def main():
             write_student(ROOT / "book" / "exercises.md")
             if task == "student":
                 return
+            if task == "build":
+                check_contents()
             if failures := asyncio.run(run_pages(task)):
                 sys.exit(failures)
             if task == "build":
                 build_site()
+    except PageFailed as failure:
+        sys.exit(str(failure))
     except KeyboardInterrupt:
         sys.exit("stopped; what was finished is kept, and nothing else")
     except OSError as error:  # a full disk, above all
