@@ -1,12 +1,10 @@
 """A Hub: what builds its image, and the button that leads there."""
 
 import re
-import shutil
-import subprocess
-import sys
 
 import pytest
 from bs4 import BeautifulSoup
+from tests.conftest import RECORDED
 from tools.pages import ROOT, pages
 
 NAMES = [page.stem for page in pages()]
@@ -28,19 +26,15 @@ def test_without_a_hub_there_is_no_launch_button(name):
     assert launchers(ROOT / "_build" / "html", name) == []
 
 
-def test_a_launch_button_opens_its_page_on_the_hub(tmp_path):
-    copy = tmp_path / "book"
-    ignored = shutil.ignore_patterns(".venv", "_build", ".git", "scratch")
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    shutil.copytree(ROOT / "_build" / ".jupyter_cache", copy / "_build" / ".jupyter_cache")
+def test_a_launch_button_opens_its_page_on_the_hub(checkout):
+    checkout.write("2 + 2")
     # as the README says
     [lines] = re.findall("```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    with (copy / "_config.yml").open("a", encoding="utf-8") as config:
+    with (checkout.folder / "_config.yml").open("a", encoding="utf-8") as config:
         config.write("\n" + lines)
-    subprocess.run([sys.executable, "tools/pages.py", "build"], cwd=copy, check=True)
-    site = copy / "_build" / "html"
-    for name in NAMES:
-        address = "https://YOUR.HUB/v2/gh/YOU/REPOSITORY/main?urlpath=lab/tree/book/"
-        assert launchers(site, name) == [f"{address}{name}.ipynb"]
-        recorded = (ROOT / "book" / f"{name}.ipynb").read_bytes()
-        assert (site / "_sources" / "book" / f"{name}.ipynb").read_bytes() == recorded
+    _, errors = (process := checkout.start("build")).communicate()
+    assert process.returncode == 0, errors
+    address = "https://YOUR.HUB/v2/gh/YOU/REPOSITORY/main?urlpath=lab/tree/book/page.ipynb"
+    site = checkout.folder / "_build" / "html"
+    assert launchers(site, "page") == [address]
+    assert (site / "_sources" / "book" / "page.ipynb").read_text() == RECORDED
