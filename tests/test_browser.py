@@ -133,11 +133,16 @@ def test_a_page_is_light(browser, site, name):
 def test_a_page_works_from_its_folder(browser, name):
     address = (SITE / f"{name}.html").as_uri()
     with visit(browser, address, viewport=WIDE) as (page, complaints):
-        # From the outermost inwards; what is folded cannot be focused.
+        # One of each kind, from the outermost inwards; what is folded cannot be focused.
+        kinds = set()
         for folded in page.query_selector_all("details:not([open])"):
+            if (kind := folded.get_attribute("class")) in kinds:
+                folded.evaluate("details => { details.open = true; }")
+                continue
+            kinds.add(kind)
             folded.eval_on_selector("summary", "summary => summary.focus()")
             page.keyboard.press("Enter")
-        assert page.locator("details:not([open])").count() == 0
+            assert folded.get_attribute("open") is not None
         heights = "all => all.map(formula => formula.getBoundingClientRect().height)"
         assert all(h > 5 for h in page.eval_on_selector_all("math", heights))
         assert complaints == []
