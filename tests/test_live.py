@@ -198,7 +198,8 @@ WHAT_IS_SHOWN = """cells => cells.map(cell => [
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_runs_from_its_top(live, reader, name):
+def test_a_page_runs_from_its_top_on_a_narrow_screen(live, reader, name):
+    reader.page.set_viewport_size({"width": 400, "height": 800})
     reader.start(live, name)
     reader.press("Run all cells")
     expect(reader.state).to_contain_text("Running")
@@ -208,6 +209,7 @@ def test_a_page_runs_from_its_top(live, reader, name):
         assert (" after " in said) == ("raises-exception" in tags(cell)), said
         if recorded and "remove-stdout" not in tags(cell):
             assert output == recorded
+    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 400
     hosts = {re.match(r"\w+://([^/]*)|\w+:", r.url).group(1) for r in reader.requests}
     assert hosts - {None} == {live.url.removeprefix("http://")}
 
@@ -360,14 +362,6 @@ def test_the_keyboard_is_enough(live, reader):
     expect(focused).to_have_attribute("aria-label", "Run cell 1")
     for button in reader.page.locator(".live-button").all():
         assert button.get_attribute("aria-label")
-
-
-def test_a_narrow_screen_is_wide_enough(live, reader):
-    reader.page.set_viewport_size({"width": 400, "height": 800})
-    reader.start(live, "book/layers-with-parameters")
-    reader.press("Run cells 1 to 8")
-    expect(reader.note(8)).to_contain_text("ran in")
-    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def test_a_server_that_is_gone_leaves_nothing_but_the_page(thebe, reader):
