@@ -157,6 +157,7 @@ def test_code_is_copied_from_a_folder(browser, clipboard):
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
         page = context.new_page()
         page.goto(address)
+        page.clock.install()
         page.evaluate(CLIPBOARDS[clipboard])
         page.hover(".cell_input >> nth=1")
         page.click(".copybtn >> nth=1")
@@ -168,6 +169,7 @@ def test_code_is_copied_from_a_folder(browser, clipboard):
         page.keyboard.press("Control+V")
         code = page.locator(".cell_input pre >> nth=1").text_content()
         assert field.as_element().input_value() == code.rstrip()
+        page.clock.fast_forward(2000)
         page.wait_for_selector("text=Copied", state="detached")
 
 

@@ -76,13 +76,16 @@ DOZEN = {
         "linear = np.dot(x, self.weight.data(x.ctx))",
         "linear = np.dot(x, self.weight.data(x.ctx).T) + self.bias.data(x.ctx)",
         "return npx.sigmoid(linear)",
-        "super().__init__()",
     ],
-    "managing-parameters": ["super().__init__()", "if arr.shape == (len(arr), len(arr)):"],
+    "managing-parameters": [
+        "super().__init__()",
+        "arr[:] = np.where(draw >= 0, -self.scale, self.scale)",
+    ],
     "inferring-shapes": ["return x / scale", "self.scale.shape = (x.shape[1],)"],
     "custom-gradients": ["result[place] = (above - below) / step"],
     "speed": ["return F.npx.sigmoid(F.np.dot(x, weight) + bias)"],
     "exercises": ["return result / step"],
+    "when-it-fails": ["if line.startswith(traceback):"],
 }
 
 
