@@ -123,6 +123,7 @@ def test_a_recorded_error_shows_what_is_compared(page):
 
 @each_page
 def test_recording_speaks_of_no_machine(page):
+    assert "version" not in recorded(page).metadata.language_info
     for cell in code_cells(recorded(page)):
         for output in cell.outputs:
             assert output.get("name") != "stderr", output.text

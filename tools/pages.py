@@ -151,6 +151,7 @@ async def run(page, notebook):
     try:
         # matplotlib dates a figure by the clock, if not by this.
         await client.async_execute(env=os.environ | {"SOURCE_DATE_EPOCH": "0"})
+        notebook.metadata.language_info.pop("version", None)  # this machine's
         return
     except CellExecutionError as error:
         cause = f"{error.ename}: {error.evalue}"
