@@ -96,6 +96,12 @@ class Checkout:
             **settings,
         )
 
+    def builds(self, **settings):
+        """Build, which must succeed; returns the site's folder."""
+        _, errors = (process := self.start("build", **settings)).communicate()
+        assert process.returncode == 0, errors
+        return self.folder / "_build" / "html"
+
     def left(self):
         """Whether nothing is there but what was, and that is as it was."""
         names = {path.name for path in (self.folder / "book").iterdir()}

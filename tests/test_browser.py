@@ -73,9 +73,10 @@ ONE_OF_EACH_KIND = """() => {
     if (!texts.currentNode.data.trim() || !text.checkVisibility(seeable)) continue;
     const { color, fontSize, fontWeight, textShadow, position } = getComputedStyle(text);
     const region = text.closest("header, nav, aside, main, footer, dialog, button")?.localName;
-    const kind = [region, color, fontSize, fontWeight, textShadow, position, backdrop(text)];
-    if (!seen.has(kind.join())) text.setAttribute("data-axe", "");
-    seen.add(kind.join());
+    const looks = [color, fontSize, fontWeight, textShadow, position];
+    const kind = [region, ...looks, backdrop(text)].join();
+    if (!seen.has(kind)) text.setAttribute("data-axe", "");
+    seen.add(kind);
   }
   const again = ":is(.highlight span, .math):not([data-axe], :has([data-axe]))";
   for (const part of document.querySelectorAll(again)) part.replaceWith(...part.childNodes);
@@ -142,7 +143,7 @@ def test_a_page_works_from_its_folder(browser, name):
             kinds.add(kind)
             folded.eval_on_selector("summary", "summary => summary.focus()")
             page.keyboard.press("Enter")
-            assert folded.get_attribute("open") is not None
+        assert page.locator("details:not([open])").count() == 0
         heights = "all => all.map(formula => formula.getBoundingClientRect().height)"
         assert all(h > 5 for h in page.eval_on_selector_all("math", heights))
         assert complaints == []

@@ -10,11 +10,10 @@ from bs4 import BeautifulSoup
 from docutils.utils.math import MathError
 from tools.mathml import mathml
 from tools.pages import ROOT, pages
+from tools.serve import SITE, names
 
-SITE = ROOT / "_build" / "html"
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-NAMES = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
+NAMES = names()
 WITH_CODE = [str(page.relative_to(ROOT).with_suffix("")) for page in pages()]
 
 # What a browser fetches by itself to show a page.

@@ -8,7 +8,6 @@ other host. `write_styles` puts into that sheet what the pages use.
 
 import base64
 import hashlib
-import html
 import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit

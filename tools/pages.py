@@ -206,7 +206,7 @@ def refuse(*_):
 
 
 async def run_pages(task):
-    """Run what `task` needs; returns the failures, one message a line."""
+    """Run what `task` needs; raises PageFailed for all that failed, a line each."""
     # Imported late: its database takes half a second, and validation needs none.
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
@@ -242,7 +242,8 @@ async def run_pages(task):
     for failure in failures:
         if not isinstance(failure, PageFailed):
             raise failure
-    return "\n".join(map(str, failures))
+    if failures:
+        raise PageFailed("\n".join(map(str, failures)))
 
 
 def build_site():
@@ -279,8 +280,7 @@ def main():
                 return
             if task == "build":
                 check_contents()
-            if failures := asyncio.run(run_pages(task)):
-                sys.exit(failures)
+            asyncio.run(run_pages(task))
             if task == "build":
                 build_site()
     except PageFailed as failure:

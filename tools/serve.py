@@ -7,7 +7,7 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import yaml
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
@@ -16,9 +16,7 @@ TEXT = (".html", ".css", ".js", ".svg", ".md", ".ipynb")
 
 def names():
     """The pages in the book's order."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    chapters = (chapter for part in toc["parts"] for chapter in part["chapters"])
-    return [toc["root"], *(chapter["file"] for chapter in chapters)]
+    return list(parse_toc_yaml(ROOT / "_toc.yml"))
 
 
 class Compressed(SimpleHTTPRequestHandler):
