@@ -1,4 +1,4 @@
-"""What tests share: a headless browser, a small book, and how to wait."""
+"""What the tests share: a browser, a small book, and a way to wait."""
 
 import os
 import shutil
@@ -9,33 +9,33 @@ import time
 import pytest
 import yaml
 from playwright.sync_api import sync_playwright
-from tools.browser import MISSING, chromium_path
-from tools.pages import ROOT
+
+from tools.chromium import CHROMIUM_MISSING, find_chromium
+from tools.project import ROOT
 
 
-def missing(what):
-    """Skip a test whose tool the machine lacks; fail where CI promised to have it."""
-    (pytest.fail if os.environ.get("BOOK_CI") == "1" else pytest.skip)(what)
+def skip_or_fail(reason):
+    """Skip a test whose tool this machine lacks; fail in CI, which promises to have it."""
+    (pytest.fail if os.environ.get("BOOK_CI") == "1" else pytest.skip)(reason)
 
 
-def wait_for(happened, process):
-    """Wait until something has happened that a running process does."""
+def wait_for(condition, process):
+    """Wait until a condition holds, while the process that brings it about is running."""
     deadline = time.monotonic() + 60
-    while not happened():
+    while not condition():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 
 
-# For a module, not the session: Playwright's event loop runs in this thread, and
-# the notebooks of other tests want one of their own.
+# One for each module rather than the session: Playwright's event loop runs in this thread,
+# and nbclient needs one of its own.
 @pytest.fixture(scope="module")
 def browser():
-    path = chromium_path()
+    path = find_chromium()
     if path is None:
-        missing(MISSING)
-    with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=path) as browser:
-            yield browser
+        skip_or_fail(CHROMIUM_MISSING)
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=path) as chromium:
+        yield chromium
 
 
 PAGE = """---
@@ -48,6 +48,9 @@ kernelspec:
   display_name: Python 3 (ipykernel)
   language: python
   name: python3
+myst:
+  html_meta:
+    description: A page.
 ---
 
 # A page
@@ -60,64 +63,69 @@ kernelspec:
 CODE
 ```
 """
-RECORDED = "what was recorded before\n"
+RECORDED = "the existing recording\n"
 
 
 class Checkout:
-    """A book of one page, whose second cell is on line 19."""
+    """A book with one page of code. The page's second code cell starts at line 22."""
 
     def __init__(self, folder):
         self.folder = folder
         shutil.copytree(ROOT / "tools", folder / "tools")
-        shutil.copytree(ROOT / "book" / "_static", folder / "book" / "_static")
-        shutil.copy(ROOT / "book" / "matplotlibrc", folder / "book")
-        shutil.copy(ROOT / "requirements.txt", folder)
-        shutil.copy(ROOT / "_config.yml", folder)
-        contents = "format: jb-book\nroot: book/page\nchapters: [file: book/exercises]\n"
-        (folder / "_toc.yml").write_text(contents)
+        for name in ("_static", "_templates"):
+            shutil.copytree(ROOT / "book" / name, folder / "book" / name)
+        for name in ("book/matplotlibrc", "requirements.txt", "_config.yml", "docutils.conf"):
+            shutil.copy(ROOT / name, folder / name)
+        (folder / "_toc.yml").write_text(
+            "format: jb-book\nroot: book/page\nchapters: [file: book/exercises]\n"
+        )
         (folder / "book" / "exercises.md").write_text("# Exercises\n")
         (folder / "book" / "page.ipynb").write_text(RECORDED)
 
     def write(self, code):
+        """Write the page with this code in its second cell."""
         (self.folder / "book" / "page.md").write_text(PAGE.replace("CODE", code))
 
     def limit_cells(self, seconds):
-        config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-        config["execute"]["timeout"] = seconds
-        (self.folder / "_config.yml").write_text(yaml.safe_dump(config))
+        """Set the time limit of a cell."""
+        path = self.folder / "_config.yml"
+        settings = yaml.safe_load(path.read_text("utf-8"))
+        settings["execute"]["timeout"] = seconds
+        path.write_text(yaml.safe_dump(settings))
 
-    def start(self, task="record", **settings):
+    def start(self, task="record", **options):
+        """Start a build task; return its process."""
         return subprocess.Popen(
-            [sys.executable, "tools/pages.py", task],
+            [sys.executable, "-m", "tools.build", task],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **settings,
+            **options,
         )
 
-    def builds(self, **settings):
-        """Build, which must succeed; returns the site's folder."""
-        _, errors = (process := self.start("build", **settings)).communicate()
-        assert process.returncode == 0, errors
+    def build(self, **options):
+        """Build the site, which must succeed; return its folder."""
+        process = self.start("site", **options)
+        output, errors = process.communicate()
+        assert process.returncode == 0, output + errors
         return self.folder / "_build" / "html"
 
-    def left(self):
-        """Whether nothing is there but what was, and that is as it was."""
-        names = {path.name for path in (self.folder / "book").iterdir()}
-        recorded = (self.folder / "book" / "page.ipynb").read_text()
-        expected = {"_static", "exercises.md", "matplotlibrc", "page.md", "page.ipynb"}
-        return names == expected and recorded == RECORDED
-
-    def fails(self, task="record", **settings):
-        """What is said by a task that must fail."""
-        out, errors = (process := self.start(task, **settings)).communicate()
-        assert process.returncode not in (0, None), out
-        # (A kernel that is shot down may leave a trace of its own.)
-        assert "tools/pages.py" not in errors, errors
-        assert self.left()
+    def fail(self, task="record", **options):
+        """Run a task, which must fail and leave everything as it was; return its error."""
+        process = self.start(task, **options)
+        output, errors = process.communicate()
+        assert process.returncode not in (0, None), output
+        assert "Traceback" not in errors or "tools/build" not in errors, errors
+        assert self.is_unchanged()
         assert not list(self.folder.glob("_build/html/**/*.html"))
         return errors
+
+    def is_unchanged(self):
+        """Return whether book/ holds exactly what was there before the task."""
+        expected = {"_static", "_templates", "exercises.md", "matplotlibrc", "page.md", "page.ipynb"}
+        names = {path.name for path in (self.folder / "book").iterdir()}
+        return names == expected and (self.folder / "book" / "page.ipynb").read_text() == RECORDED
 
 
 @pytest.fixture

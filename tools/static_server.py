@@ -1,4 +1,4 @@
-"""The built site: its pages, and a server that sends them compressed, as hosts do."""
+"""Serve the built site on this machine, compressed as web hosts do."""
 
 import contextlib
 import functools
@@ -7,22 +7,17 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from sphinx_external_toc.parsing import parse_toc_yaml
+from tools.project import SITE
 
-ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
-TEXT = (".html", ".css", ".js", ".svg", ".md", ".ipynb")
+COMPRESSED = (".html", ".css", ".js", ".svg", ".ipynb")
 
 
-def names():
-    """The pages in the book's order."""
-    return list(parse_toc_yaml(ROOT / "_toc.yml"))
+class CompressingHandler(SimpleHTTPRequestHandler):
+    """A file server that compresses text."""
 
-
-class Compressed(SimpleHTTPRequestHandler):
     def do_GET(self):
         path = Path(self.translate_path(self.path))
-        if path.suffix not in TEXT or not path.is_file():
+        if path.suffix not in COMPRESSED or not path.is_file():
             return super().do_GET()
         body = gzip.compress(path.read_bytes())
         self.send_response(200)
@@ -37,9 +32,9 @@ class Compressed(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving():
-    """The site's address on this machine, while it is served."""
-    handler = functools.partial(Compressed, directory=SITE)
+def serve_folder(folder=SITE):
+    """Yield the address of a server for a folder; stop the server on exit."""
+    handler = functools.partial(CompressingHandler, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

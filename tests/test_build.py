@@ -1,0 +1,132 @@
+"""What can go wrong while pages are executed: a clear error, and nothing half-written."""
+
+import os
+import re
+import resource
+import signal
+
+import nbformat
+import psutil
+import pytest
+
+from tests.conftest import PAGE, wait_for
+from tools.project import cell_timeout
+
+SECOND_CELL = "book/page.md:22: code cell 2: "
+FAILING_CELLS = {
+    "exception": ("1 / 0", "ZeroDivisionError: division by zero"),
+    "dead kernel": ("import os; os.kill(os.getpid(), 9)", "the kernel died"),
+    "out of memory": (
+        "import resource as r\nr.setrlimit(r.RLIMIT_AS, (2**30, 2**30))\nbytes(2**40)",
+        "MemoryError: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("code, cause", FAILING_CELLS.values(), ids=FAILING_CELLS)
+def test_failing_cell_is_located(checkout, code, cause):
+    checkout.write(code)
+    assert checkout.fail().strip().endswith(f"{SECOND_CELL}{cause}".strip())
+
+
+def test_endless_cell_is_located(checkout):
+    assert 0 < cell_timeout() <= 120
+    checkout.limit_cells(seconds=3)
+    checkout.write("while True: pass")
+    assert checkout.fail().strip().endswith(f"{SECOND_CELL}still running after 3 s")
+
+
+def test_failing_cell_fails_every_build(checkout):
+    checkout.write("1 / 0")
+    errors = checkout.fail("site")
+    assert SECOND_CELL in errors
+    assert checkout.fail("site") == errors
+
+
+def test_build_needs_no_network_and_reuses_the_cache(checkout):
+    checkout.write("open('../executed', 'a').write('x')")
+    nowhere = dict.fromkeys(["http_proxy", "https_proxy", "all_proxy"], "http://127.0.0.1:9")
+    for _ in range(2):
+        site = checkout.build(env=os.environ | nowhere)
+    assert (site / "book" / "page.html").exists()
+    assert (checkout.folder / "executed").read_text() == "x"
+
+
+def test_recording_keeps_neither_timestamps_nor_versions(checkout):
+    checkout.write("print(2)\nprint(3)")
+    process = checkout.start()
+    assert process.communicate() and process.returncode == 0
+    recorded = nbformat.read(checkout.folder / "book" / "page.ipynb", as_version=4)
+    assert [cell.outputs[0].get("text") for cell in recorded.cells[2:]] == ["2\n3\n"]
+    assert "version" not in recorded.metadata.language_info
+    assert not any("execution" in cell.metadata for cell in recorded.cells)
+
+
+BROKEN_PAGES = {
+    "merge conflict": (
+        "page.md",
+        PAGE.replace("kernelspec:", "<<<<<<< HEAD\nkernelspec:\n=======\n>>>>>>> theirs"),
+    ),
+    "invalid header": ("exercises.md", PAGE.replace("jupytext:", "jupytext: [")),
+}
+
+
+@pytest.mark.parametrize("name, text", BROKEN_PAGES.values(), ids=BROKEN_PAGES)
+def test_unreadable_page_is_named(checkout, name, text):
+    checkout.write("2 + 2")
+    (checkout.folder / "book" / name).write_text(text)
+    assert f"book/{name}: not a MyST notebook: " in checkout.fail()
+
+
+BAD_CONTENTS = {
+    "missing page": (
+        "root: book/page\nchapters: [file: book/exercises, file: book/nowhere]",
+        "_toc.yml: page book/nowhere.md doesn't exist\n",
+    ),
+    "unlisted page": ("root: book/page", "book/exercises.md: not listed in _toc.yml\n"),
+    "no file": ("root: book/page\nchapters: [book/exercises]", "_toc.yml: entry not a mapping"),
+    "invalid YAML": ("root: [", "_toc.yml: while parsing a flow node"),
+}
+
+
+@pytest.mark.parametrize("contents, message", BAD_CONTENTS.values(), ids=BAD_CONTENTS)
+def test_wrong_contents_are_reported_before_execution(checkout, contents, message):
+    checkout.write("open('ran', 'w').close()")
+    (checkout.folder / "_toc.yml").write_text(f"format: jb-book\n{contents}\n")
+    assert checkout.fail("site").startswith(message)
+
+
+def test_full_disk_is_reported(checkout):
+    checkout.write("'x' * 300_000")
+
+    def limit_file_size():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    errors = checkout.fail(preexec_fn=limit_file_size)
+    assert re.search("too large|No space|full", errors)
+
+
+def test_interrupt_leaves_no_files_and_no_kernels(checkout):
+    checkout.write("open('started', 'w').close(); import time; time.sleep(60)")
+    process = checkout.start(start_new_session=True)
+    started = checkout.folder / "book" / "started"
+    wait_for(started.exists, process)
+    started.unlink()
+    kernels = psutil.Process(process.pid).children(recursive=True)
+    assert kernels
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode not in (0, None)
+    assert errors.splitlines()[-1].startswith("Interrupted."), errors
+    assert checkout.is_unchanged()
+    assert not any(kernel.is_running() for kernel in kernels)
+
+
+def test_concurrent_builds_take_turns(checkout):
+    checkout.write("2 + 2")
+    processes = [checkout.start() for _ in range(2)]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert sum("Waiting for another build" in output for output, _ in outputs) == 1
+    assert not checkout.is_unchanged()

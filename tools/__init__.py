@@ -1,0 +1,1 @@
+"""Build, run, and check the book. Run each tool with `python -m tools.…`."""

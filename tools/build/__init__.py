@@ -1,0 +1,1 @@
+"""Turn the pages into a site, recorded notebooks, and the student edition."""

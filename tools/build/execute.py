@@ -1,0 +1,138 @@
+"""Execute pages, several at a time, and keep the results in Jupyter Book's cache.
+
+jupyter-cache has a parallel executor, but it doesn't say which cell failed, and its
+processes can claim the same TCP port for two kernels.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from tools.build.kernels import kernel_environment
+from tools.build.notebook import PageError, code_cells, tags
+from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
+
+# What outputs depend on besides their page.
+SHARED_INPUTS = [
+    ROOT / "requirements.txt",
+    BOOK / "matplotlibrc",
+    ROOT / "tools" / "jupyter" / "ipython_kernel_config.py",
+]
+
+
+def execute_page(path, notebook):
+    """Execute a page's notebook in place, in a kernel of its own.
+
+    Raise PageError if a cell raises without the tag `raises-exception`, exceeds the time
+    limit, or kills its kernel.
+    """
+    current = None
+
+    def remember(cell, cell_index):
+        nonlocal current
+        current = cell
+
+    client = NotebookClient(
+        notebook,
+        timeout=cell_timeout(),
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        on_cell_execute=remember,
+    )
+    try:
+        client.execute(env=kernel_environment())
+    except CellExecutionError as error:
+        raise page_error(path, notebook, current, f"{error.ename}: {error.evalue}") from error
+    except CellTimeoutError as error:
+        cause = f"still running after {cell_timeout()} s"
+        raise page_error(path, notebook, current, cause) from error
+    except DeadKernelError as error:
+        raise page_error(path, notebook, current, "the kernel died") from error
+    except RuntimeError as error:
+        raise page_error(path, notebook, current, str(error)) from error
+    notebook.metadata.language_info.pop("version", None)  # differs between machines
+
+
+def page_error(path, notebook, cell, cause):
+    """Return the PageError that names a page, the line and number of its cell, and a cause."""
+    if cell is None:
+        return PageError(f"{relative(path)}: {cause}")
+    index = [other is cell for other in code_cells(notebook)].index(True)
+    lines = path.read_text("utf-8").splitlines()
+    starts = [i for i, line in enumerate(lines, 1) if line.startswith("```{code-cell}")]
+    return PageError(f"{relative(path)}:{starts[index]}: code cell {index + 1}: {cause}")
+
+
+def execute_pages(notebooks, finish):
+    """Execute notebooks, given by path, and call `finish(path, notebook)` for each.
+
+    Raise PageError with a line for each page that failed, after all have ended.
+    """
+    errors = []
+    # The longest pages first, so that no core idles at the end.
+    by_size = sorted(notebooks, key=lambda path: -path.stat().st_size)
+    # In threads, because nbclient's Ctrl-C handler for the main thread ends one notebook only.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            futures = {pool.submit(execute_page, path, notebooks[path]): path for path in by_size}
+            for future in as_completed(futures):
+                path = futures[future]
+                try:
+                    future.result()
+                except PageError as error:
+                    errors.append(str(error))
+                else:
+                    finish(path, notebooks[path])
+                    print(f"executed {relative(path)}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for kernel in psutil.Process().children(recursive=True):
+                kernel.kill()
+            raise
+    if errors:
+        raise PageError("\n".join(errors))
+
+
+class ExecutionCache:
+    """Jupyter Book's cache of executed notebooks, emptied if a shared input has changed."""
+
+    def __init__(self):
+        # Imported here because it takes half a second, and validation doesn't need it.
+        from jupyter_cache import get_cache
+
+        self._cache = get_cache(str(EXECUTION_CACHE))
+        database = EXECUTION_CACHE / "global.db"
+        if database.exists():
+            filled = database.stat().st_mtime
+            if any(path.stat().st_mtime > filled for path in SHARED_INPUTS):
+                self._cache.clear_cache()
+
+    def holds(self, notebook):
+        """Return whether the cache holds a notebook's outputs, without unexpected errors."""
+        try:
+            _, executed = self._cache.merge_match_into_notebook(notebook)
+        except KeyError:
+            return False
+        return not any(
+            output.output_type == "error"
+            for cell in code_cells(executed)
+            if "raises-exception" not in tags(cell)
+            for output in cell.outputs
+        )
+
+    def store(self, path, notebook):
+        """Store an executed notebook."""
+        from jupyter_cache.base import CacheBundleIn
+
+        bundle = CacheBundleIn(notebook, str(path))
+        self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+    def entries(self):
+        """Return the set of the cache's entries, as pairs of a URI and a hash."""
+        return {(record.uri, record.hashkey) for record in self._cache.list_cache_records()}

@@ -1,0 +1,100 @@
+"""Read pages as notebooks, and write notebooks."""
+
+import ast
+import hashlib
+import os
+import tempfile
+
+import jupytext
+import nbformat
+
+from tools.project import BOOK, relative
+
+
+class PageError(Exception):
+    """A page can't be read or executed; the message names the page and the cause."""
+
+
+def read_page(path):
+    """Return the notebook of a MyST Markdown file, without outputs.
+
+    Cell ids are derived from the cells' text, so that an id stays the same until its cell
+    changes and a diff of two recordings shows changed outputs only.
+
+    Raise PageError if the file isn't a MyST notebook.
+    """
+    try:
+        notebook = jupytext.read(path, fmt="md:myst")
+    except Exception as error:  # YAML, jupytext, and the file system each have their own
+        raise PageError(f"{relative(path)}: not a MyST notebook: {error}") from error
+    # A downloaded notebook isn't paired with a Markdown file.
+    notebook.metadata.pop("jupytext", None)
+    used = set()
+    for cell in notebook.cells:
+        text = cell.cell_type + cell.source
+        while (digest := hashlib.sha1(text.encode()).hexdigest()[:8]) in used:
+            text += " "
+        used.add(digest)
+        cell.id = digest
+    return notebook
+
+
+def code_cells(notebook):
+    """Return the code cells of a notebook."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    """Return the set of a cell's tags."""
+    return set(cell.metadata.get("tags", []))
+
+
+def pages_with_code():
+    """Return the notebooks of the pages that contain code, by path."""
+    notebooks = {path: read_page(path) for path in sorted(BOOK.glob("*.md"))}
+    return {path: notebook for path, notebook in notebooks.items() if code_cells(notebook)}
+
+
+def read_recorded(name):
+    """Return the recorded notebook book/NAME.ipynb."""
+    return nbformat.read(BOOK / f"{name}.ipynb", as_version=4)
+
+
+def load_definitions(notebook):
+    """Return what a page imports and defines, by name.
+
+    Execute the page's imports, functions, and classes, and `npx.set_np()`; nothing else.
+    """
+    body = []
+    for cell in code_cells(notebook):
+        lines = [line for line in cell.source.splitlines() if not line.startswith(("%", "!"))]
+        for node in ast.parse("\n".join(lines)).body:
+            if (
+                isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+                or ast.unparse(node) == "npx.set_np()"
+            ):
+                body.append(node)
+    namespace = {}
+    exec(compile(ast.Module(body, []), "page", "exec"), namespace)
+    return namespace
+
+
+def write_atomically(path, text):
+    """Write a text file completely, or leave the existing file as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}", delete=False
+    ) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def write_notebook(path, notebook):
+    """Write a notebook atomically."""
+    write_atomically(path, nbformat.writes(notebook) + "\n")

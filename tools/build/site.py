@@ -1,0 +1,52 @@
+"""Build the site with Jupyter Book, from pages that have been executed."""
+
+import gc
+
+import yaml
+
+from tools.build.execute import ExecutionCache, execute_pages
+from tools.build.notebook import PageError, pages_with_code
+from tools.project import BOOK, ROOT, page_names
+
+
+def check_contents():
+    """Raise PageError if _toc.yml and the pages in book/ don't agree."""
+    from sphinx_external_toc.parsing import MalformedError
+
+    try:
+        listed = set(page_names())
+    except (MalformedError, yaml.YAMLError) as error:
+        raise PageError(f"_toc.yml: {error}") from error
+    existing = {f"book/{path.stem}" for path in BOOK.glob("*.md")}
+    errors = [f"_toc.yml: page {name}.md doesn't exist" for name in listed - existing]
+    errors += [f"{name}.md: not listed in _toc.yml" for name in existing - listed]
+    if errors:
+        raise PageError("\n".join(sorted(errors)))
+
+
+def build_site():
+    """Execute the pages that have changed, then build the site.
+
+    Raise PageError if a page fails. Exit with Jupyter Book's status if it finds a problem.
+    """
+    check_contents()
+    cache = ExecutionCache()
+    pages = pages_with_code()
+    changed = {path: notebook for path, notebook in pages.items() if not cache.holds(notebook)}
+    execute_pages(changed, cache.store)
+
+    before = cache.entries()
+    run_jupyter_book()
+    if repeated := cache.entries() - before:
+        raise PageError(f"Jupyter Book executed a page again: {repeated}")
+
+
+def run_jupyter_book():
+    """Run `jupyter-book build`, strictly: any warning is an error."""
+    # Run in this process, which has imported most of it already.
+    from jupyter_book.cli.main import main
+
+    gc.disable()  # garbage collection takes a tenth of the build's time
+    # Without --all, a second build forgets the warnings of the first.
+    arguments = ["build", "--all", "--quiet", "-W", "-n", "--keep-going", str(ROOT)]
+    main(arguments, standalone_mode=False)

@@ -1,0 +1,1 @@
+"""Check the book: validation, mutation testing, benchmarks, and Lighthouse."""
