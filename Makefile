@@ -1,72 +1,75 @@
-# One rule a task; `make help` lists them. Nothing that the shell has activated
-# (conda, a venv, PYTHONPATH, ...) reaches the book's own environment in .venv.
+# One rule for each task; `make help` lists them. `unexport` keeps whatever the shell has
+# activated (conda, a venv, PYTHONPATH) away from the book's own environment in .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV CONDA_PREFIX JUPYTER_PATH JUPYTER_CONFIG_DIR MPLBACKEND
 export PYTHONNOUSERSITE := 1
 
 PYTHON    := .venv/bin/python
+PYTEST    := $(PYTHON) -m pytest -n auto --dist loadgroup -rs --nbval book
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
+SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')
 
-.PHONY: help html test mutants matrix live lab edit notebooks pdf lighthouse student bench lock clean
+.PHONY: help html check test lint format mutants matrix bench lighthouse live lab edit \
+	notebooks student pdf screenshot lock clean
 
 help: ## list the tasks
-	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-15s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
-.venv/installed: requirements.txt tools/install.sh
-	@tools/install.sh $(MAKECMDGOALS)
-
-html: .venv/installed ## build the site: execute the pages, stop at any failure or warning
-	@$(PYTHON) tools/pages.py build
+html: .venv/installed ## build the site in _build/html; fail on any error or warning
+	@$(PYTHON) -m tools.build site
 	@touch _build/built
 
-_build/built: .venv/installed _config.yml _toc.yml $(wildcard book/* book/_static/* tools/*.py)
-	@$(MAKE) --no-print-directory html
+check: html lint ## check the pages after an edit: outputs, sources, built HTML
+	@$(PYTEST) tests/test_pages.py tests/test_site.py
 
-test: html ## run every check: the recorded outputs, the pages, the site
-	@$(PYTHON) -m pytest --nbval book tests -n auto -rs
+test: html lint ## run every test (those of the site need Chromium and npm)
+	@$(PYTEST) tests
 
-mutants: .venv/installed ## break each layer in every way, and see that its page notices
-	@$(PYTHON) -m tools.mutants $(page)
+lint: .venv/installed ## check the style of the Python code
+	@$(PYTHON) -m ruff check --quiet tools tests conftest.py book
+	@$(PYTHON) -m ruff format --quiet --check tools tests conftest.py book
 
-matrix: .venv/installed ## validate with other processors, threads, engines, places
-	@$(PYTHON) -m tools.matrix
+format: .venv/installed ## format the Python code, except for the pages' cells
+	@$(PYTHON) -m ruff check --quiet --fix tools tests conftest.py
+	@$(PYTHON) -m ruff format tools tests conftest.py
 
 live: .venv/live/installed _build/built ## open the site with running code cells (needs npm)
-	@$(PYTHON) tools/live/serve.py
+	@$(PYTHON) -m tools.live.serve
 
-.venv/live/installed: tools/live/package-lock.json
-	@tools/live/install.sh
-
-lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open JupyterLab on a scratch copy of the pages
+lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open JupyterLab on a copy of the pages
 	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
-
-# Jupyter shows the figures of a notebook that it trusts.
-scratch/%: | book/% .venv/installed
-	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $(firstword $|) $@
-	@test $(suffix $@) = .md || .venv/bin/jupyter-trust $@ >/dev/null
 
 edit: .venv/installed ## open JupyterLab on the pages themselves
 	@cd book && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
 
-notebooks: .venv/installed ## execute every page again and record its outputs
-	@$(PYTHON) tools/pages.py record
+notebooks: .venv/installed ## execute every page and record its outputs
+	@$(PYTHON) -m tools.build record
 	@git status --short book 2>/dev/null || true
 
-pdf: html ## write the whole book as one PDF; needs Chromium
-	@$(PYTHON) -m tools.pdf
-
-lighthouse: html ## print Lighthouse's scores for every page; needs Chromium and npm
-	@$(PYTHON) -m tools.lighthouse
-
 student: .venv/installed ## write the exercises without their solutions
-	@$(PYTHON) tools/pages.py student
+	@$(PYTHON) -m tools.build student
 	@echo _build/student/exercises.ipynb
 
-bench: .venv/installed ## time the layers of the exercises and of speed.md
-	@$(PYTHON) tools/bench.py
+pdf: html ## write the whole book as one PDF (needs Chromium)
+	@$(PYTHON) -m tools.pdf
 
-lock: .venv/installed ## pin requirements.in's newest versions in requirements.txt
+mutants: .venv/installed ## break every layer in every way; report what no page notices
+	@$(PYTHON) -m tools.quality.mutants $(page)
+
+matrix: .venv/installed ## validate the pages with other processors, threads, and engines
+	@$(PYTHON) -m tools.quality.matrix
+
+bench: .venv/installed ## time the layers of the exercises and of the page on speed
+	@$(PYTHON) -m tools.quality.bench
+
+lighthouse: html ## print Lighthouse's scores for every page (needs Chromium and npm)
+	@$(PYTHON) -m tools.quality.lighthouse
+
+screenshot: html ## take the README's picture of the site (needs Chromium)
+	@$(PYTHON) -m tools.screenshot
+
+lock: .venv/installed ## pin the newest versions that requirements.in allows
 	@.venv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.txt requirements.in
@@ -75,5 +78,19 @@ lock: .venv/installed ## pin requirements.in's newest versions in requirements.t
 			--python $(PYTHON) --python-platform $$platform -r requirements.txt || exit 1; \
 	done
 
-clean: ## remove what was built (the environment stays: rm -r .venv)
+clean: ## remove what was built; `rm -r .venv` removes the environment
 	@rm -rf _build
+
+.venv/installed: requirements.txt tools/install.sh tools/jupyter/ipython_kernel_config.py
+	@tools/install.sh $(MAKECMDGOALS)
+
+.venv/live/installed: tools/live/package-lock.json
+	@tools/live/install.sh
+
+_build/built: .venv/installed $(SITE)
+	@$(MAKE) --no-print-directory html
+
+# JupyterLab shows the figures of a notebook only if it trusts the notebook.
+scratch/%: | book/% .venv/installed
+	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $(firstword $|) $@
+	@test $(suffix $@) = .md || .venv/bin/jupyter-trust $@ >/dev/null

@@ -1,6 +1,5 @@
-"""The built site, read as a browser would: whole, self-contained, and readable."""
+"""The built site, read as HTML: complete, self-contained, and readable."""
 
-import json
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -8,16 +7,18 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from docutils.utils.math import MathError
-from tools.mathml import mathml
-from tools.pages import ROOT, pages
-from tools.serve import SITE, names
 
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-NAMES = names()
-WITH_CODE = [str(page.relative_to(ROOT).with_suffix("")) for page in pages()]
+from tests.conftest import RECORDED
+from tools.build.notebook import pages_with_code
+from tools.extensions import page_actions
+from tools.extensions.mathml import mathml
+from tools.project import ROOT, SITE, STUDENT_EDITION, configuration, page_names, relative
 
-# What a browser fetches by itself to show a page.
-FETCHED = {
+NAMES = page_names()
+NAMES_WITH_CODE = [relative(path).removesuffix(".md") for path in pages_with_code()]
+
+# What a browser loads to show a page.
+LOADED = {
     "script": "src",
     "img": "src",
     "iframe": "src",
@@ -29,144 +30,172 @@ FETCHED = {
 UNRENDERED = re.compile(r"```|:::|\{[a-z-]+\}`|\{code-cell\}|^:\w+:", re.MULTILINE)
 TEX = re.compile(r"\\[a-zA-Z(\[]|\$|\^\{|_\{")
 
+each_page = pytest.mark.parametrize("name", NAMES)
+each_page_with_code = pytest.mark.parametrize("name", NAMES_WITH_CODE)
 
-def read(path):
+
+def read_html(path):
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
-def target(page, address):
-    """The file of the site that an address on a page means, and the anchor in it."""
+def page(name):
+    return read_html(SITE / f"{name}.html")
+
+
+def resolve(path, address):
+    """Return the file and the anchor that an address on a page refers to."""
     parts = urlsplit(address)
-    path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
-    return (path / "index.html" if path.is_dir() else path), unquote(parts.fragment)
+    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    return target, unquote(parts.fragment)
 
 
-def is_elsewhere(address):
-    return bool(urlsplit(address).netloc)
-
-
-def problems(page, soup):
-    """What is wrong with a page of the site, a line each."""
-    for tag in soup.find_all(list(FETCHED)):
-        address = tag.get(FETCHED[tag.name])
-        if address and is_elsewhere(address) and "canonical" not in tag.get("rel", []):
-            yield f"asks another host: {tag}"
-    for tag in soup.find_all(style=re.compile(r"url\(['\"]?(https?:)?//")):
-        yield f"asks another host: {tag}"
-
+def find_problems(path, soup):
+    """Yield a line for each problem of a page."""
+    for tag in soup.find_all(list(LOADED)):
+        if urlsplit(tag.get(LOADED[tag.name], "")).netloc:
+            yield f"loads from another host: {tag}"
     for tag in soup.find_all(["a", "link", "img", "script", "source"]):
         address = tag.get("href") or tag.get("src")
-        if not address or is_elsewhere(address) or urlsplit(address).scheme:
+        if not address or urlsplit(address).netloc or urlsplit(address).scheme:
             continue
-        path, anchor = target(page, address)
-        if not path.is_file():
-            yield f"leads nowhere: {tag}"
-        elif anchor and path.suffix == ".html":
-            there = soup if path == page else read(path)
-            if not there.find(id=anchor) and not there.find(attrs={"name": anchor}):
-                yield f"leads to a missing place: {tag}"
-
+        target, anchor = resolve(path, address)
+        if not target.is_file():
+            yield f"broken link: {tag}"
+        elif anchor and target.suffix == ".html":
+            there = soup if target == path else read_html(target)
+            if not there.find(id=anchor):
+                yield f"missing anchor: {tag}"
     for image in soup.find_all("img"):
         if not image.get("alt", "").strip() or image["alt"] == image.get("src"):
-            yield f"has no alt text: {image}"
+            yield f"no alt text: {image}"
 
     article = soup.find("article")
     if article is None:
-        yield "has no article"
+        yield "no article"
         return
     for part in article.select(".math, pre, code, script, style"):
         part.extract()
     text = article.get_text(" ")
-    for pattern, name in [(UNRENDERED, "an unrendered directive"), (TEX, "bare TeX")]:
+    for pattern, kind in [(UNRENDERED, "unrendered directive"), (TEX, "bare TeX")]:
         for found in pattern.finditer(text):
-            yield f"shows {name}: ...{text[max(0, found.start() - 30):found.end() + 30]}..."
+            yield f"{kind}: ...{text[max(0, found.start() - 30) : found.end() + 30]}..."
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_page_is_whole(name):
-    page = SITE / f"{name}.html"
-    assert list(problems(page, read(page))) == []
+@pytest.mark.parametrize("name", [*NAMES, "search", "index"])
+def test_page_is_complete(name):
+    path = SITE / f"{name}.html"
+    problems = list(find_problems(path, read_html(path)))
+    assert problems == (["no article"] if name == "index" else [])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_page_says_what_it_is(name):
-    soup = read(SITE / f"{name}.html")
-    heading = soup.find("h1").get_text().rstrip("#").strip()
+BROKEN = {
+    "loads from another host": "<script src='https://example.org/a.js'></script>",
+    "broken link": "<a href='missing.html'>x</a>",
+    "missing anchor": "<a href='#missing'>x</a>",
+    "no alt text": "<img src='index.html' alt=''>",
+    "unrendered directive": "<p>:::{note}</p>",
+    "bare TeX": "<p>the sum \\sum x</p>",
+    "no article": None,
+}
+
+
+@pytest.mark.parametrize("problem, html", BROKEN.items(), ids=BROKEN)
+def test_problem_of_a_page_is_found(problem, html):
+    body = f"<article>{html}</article>" if html else "<p>nothing</p>"
+    soup = BeautifulSoup(body, "html.parser")
+    [found] = find_problems(SITE / "book" / "index.html", soup)
+    assert found.startswith(problem)
+
+
+@each_page
+def test_page_has_title_description_and_license(name):
+    soup = page(name)
+    heading = re.sub(r"^\d+\. ", "", soup.find("h1").get_text().rstrip("#").strip())
+    titles = [heading] if name == NAMES[0] else [heading, configuration()["title"]]
+    assert soup.title.get_text() == " - ".join(titles)
     assert soup.html["lang"] == "en"
-    assert CONFIG["title"] in soup.title.get_text()
-    assert re.sub(r"^\d+\. ", "", heading) in soup.title.get_text()
-    assert 70 <= len(soup.find("meta", attrs={"name": "description"})["content"]) <= 170
-    footer = soup.find("footer", class_="bd-footer-content").get_text()
-    assert f"By {CONFIG['author']}" in footer
-    assert f"© Copyright {CONFIG['copyright']}." in footer
+    description = soup.find("meta", attrs={"name": "description"})["content"]
+    assert 70 <= len(description) <= 170, "a description has 70 to 170 characters"
+    footer = soup.find("footer").get_text()
+    assert configuration()["copyright"] in footer
     assert "CC BY-SA 4.0" in footer and "MIT" in footer
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
-def test_code_can_be_copied_and_downloaded(name):
-    soup = read(SITE / f"{name}.html")
-    assert soup.select(".cell_input")
-    assert len(soup.select(".cell_input .copybtn + pre")) == len(soup.select(".cell_input pre"))
-    assert not soup.select(".cell_output .copybtn")
-    [link] = soup.select("a.btn-download-notebook-button")
-    path, _ = target(SITE / f"{name}.html", link["href"])
-    assert path.read_bytes() == (ROOT / f"{name}.ipynb").read_bytes()
+def test_landing_page_describes_every_page():
+    items = page(NAMES[0]).select(".chapters > li")
+    assert len(items) == len(NAMES) - 1
+    for name, item in zip(NAMES[1:], items):
+        description = page(name).find("meta", attrs={"name": "description"})["content"]
+        assert item.find("a")["href"] == f"{name.removeprefix('book/')}.html"
+        assert description in item.get_text()
+        assert re.search(r"\d+ minutes", item.get_text())
 
 
-def test_the_student_notebook_can_be_downloaded():
-    page = SITE / "book" / "exercises.html"
-    [link] = read(page).select("article a.download[href$='.ipynb']")
-    path, _ = target(page, link["href"])
-    student = ROOT / "_build" / "student" / "exercises.ipynb"
-    assert path.read_bytes() == student.read_bytes()
+def test_navigation_numbers_the_pages_in_order():
+    links = page(NAMES[1]).select(".sidebar-tree a")
+    assert [re.match(r"(\d+)\. ", link.get_text())[1] for link in links] == [
+        str(number) for number in range(1, len(NAMES))
+    ]
+    assert page(NAMES[1]).select_one("a.prev-page")["href"] == "index.html"
+    assert page(NAMES[1]).select_one("a.next-page")["href"] == f"{NAMES[2].split('/')[1]}.html"
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
+@each_page_with_code
+def test_recorded_notebook_can_be_downloaded(name):
+    [link] = page(name).select(".page-actions a[download]")
+    target, _ = resolve(SITE / f"{name}.html", link["href"])
+    assert target.read_bytes() == (ROOT / f"{name}.ipynb").read_bytes()
+
+
+def test_student_edition_can_be_downloaded():
+    path = SITE / "book" / "exercises.html"
+    [link] = read_html(path).select("article a.download[href$='.ipynb']")
+    target, _ = resolve(path, link["href"])
+    assert target.read_bytes() == STUDENT_EDITION.read_bytes()
+
+
+@each_page_with_code
 def test_only_expected_errors_are_shown(name):
-    soup = read(SITE / f"{name}.html")
+    soup = page(name)
     for cell in soup.select(".cell:has(.traceback)"):
         assert "tag_raises-exception" in cell["class"], cell.get_text()
     assert not soup.select(".output.stderr")
 
 
-def test_search_index_knows_every_page():
-    index = (SITE / "searchindex.js").read_text("utf-8")
-    index = json.loads(index.removeprefix("Search.setIndex(").rstrip(");\n"))
-    assert sorted(index["docnames"]) == sorted(NAMES)
-    assert "relu" in index["terms"]
+@each_page_with_code
+def test_figure_has_number_and_caption_and_is_loaded_lazily(name):
+    for image in page(name).select("article img"):
+        caption = image.find_parent("figure").find("figcaption").get_text()
+        assert re.match(r"Fig\. \d+", caption) and len(caption) > 30
+        assert image["loading"] == "lazy"
 
 
-def test_styles_ask_no_other_host():
+def test_styles_load_nothing_from_another_host():
     for style in SITE.rglob("*.css"):
         text = style.read_text("utf-8")
         assert not re.search(r"(url\(['\"]?|@import\s+['\"])(https?:)?//", text), style
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_figure_keeps_its_place_until_it_is_needed(name):
-    for image in read(SITE / f"{name}.html").select("article img"):
-        assert int(image["width"]) > 0 and int(image["height"]) > 0
-        assert image["loading"] == "lazy"
-
-
-def test_every_check_has_one_right_choice_and_explains_the_others():
-    checks = [c for name in NAMES for c in read(SITE / f"{name}.html").select(".check")]
-    assert checks
-    for check in checks:
-        choices = [choice.select("p") for choice in check.select("details.choice")]
-        words = [" ".join(p.get_text() for p in choice).split() for choice in choices]
-        assert len(choices) >= 3
-        assert sorted(word[0] for word in words) == ["No."] * (len(words) - 1) + ["Right."]
-        assert all(len(word) > 5 for word in words)
+def test_question_has_one_right_choice_and_explains_each():
+    questions = [q for name in NAMES for q in page(name).select(".check")]
+    assert questions
+    for question in questions:
+        choices = question.select("details.choice")
+        right = [choice for choice in choices if "right" in choice["class"]]
+        wrong = [choice for choice in choices if "wrong" in choice["class"]]
+        assert len(right) == 1 and len(wrong) == len(choices) - 1 >= 2, question
+        for choice in choices:
+            explanation = " ".join(p.get_text() for p in choice.select("p"))
+            assert explanation[0] in "✓✗" and len(explanation.split()) > 4
 
 
 @pytest.mark.parametrize("tex", [r"\frac12", r"\unknown{x}", r"x^{2", r"\sqrt\frac{1}2"])
-def test_a_formula_that_would_come_out_wrong_is_refused(tex):
+def test_formula_that_would_be_misread_is_rejected(tex):
     with pytest.raises(MathError):
         mathml(tex)
 
 
-def test_a_formula_is_written_as_it_is_read():
+def test_function_name_in_a_formula_is_spaced():
     assert mathml(r"n \log n") == (
         '<math xmlns="http://www.w3.org/1998/Math/MathML"><mi>n</mi>'
         '<mspace width="0.17em"></mspace><mi>log</mi>'
@@ -174,20 +203,45 @@ def test_a_formula_is_written_as_it_is_read():
     )
 
 
-BROKEN = {
-    "asks another host": "<script src='https://example.org/a.js'></script>",
-    "leads nowhere": "<a href='missing.html'>x</a>",
-    "leads to a missing place": "<a href='#missing'>x</a>",
-    "has no alt text": "<img src='index.html' alt=''>",
-    "shows an unrendered directive": "<p>:::{note}</p>",
-    "shows bare TeX": "<p>the sum \\sum x</p>",
-    "has no article": None,
-}
+# Links that depend on _config.yml
 
 
-@pytest.mark.parametrize("problem, html", BROKEN.items(), ids=BROKEN)
-def test_a_broken_page_is_noticed(problem, html):
-    page = SITE / "book" / "index.html"
-    body = f"<article>{html}</article>" if html else "<p>nothing</p>"
-    found = list(problems(page, BeautifulSoup(body, "html.parser")))
-    assert len(found) == 1 and found[0].startswith(problem)
+@each_page_with_code
+def test_page_without_configured_repository_links_to_none(name):
+    assert len(page(name).select(".page-actions a")) == 1
+
+
+def test_configured_repository_and_hub_are_linked(checkout):
+    checkout.write("2 + 2")
+    # as CONTRIBUTING.md shows it
+    [lines] = re.findall("```yaml\n(repo.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    with (checkout.folder / "_config.yml").open("a", encoding="utf-8") as config:
+        config.write("\n" + lines)
+    site = checkout.build()
+    links = read_html(site / "book" / "page.html").select(".page-actions a")
+    addresses = {link.get_text(): link["href"] for link in links}
+    assert addresses == {
+        "Download notebook": "../_sources/book/page.ipynb",
+        "Open on the Hub": "https://YOUR.HUB/v2/gh/YOU/REPOSITORY/main"
+        "?urlpath=lab/tree/book/page.ipynb",
+        "Edit this page": "https://HOST/YOU/REPOSITORY/edit/main/book/page.md",
+        "Report a problem": "https://HOST/YOU/REPOSITORY/issues/new?title=book%2Fpage.md%3A+",
+    }
+    assert (site / "_sources" / "book" / "page.ipynb").read_text() == RECORDED
+
+
+def test_jupyterhub_is_linked_through_nbgitpuller(monkeypatch):
+    settings = yaml.safe_load(
+        "{repository: {url: https://HOST/YOU/BOOK}, launch_buttons: {jupyterhub_url: https://HUB}}"
+    )
+    monkeypatch.setattr(page_actions, "configuration", lambda: settings)
+    assert page_actions.hub_address("book/page.ipynb") == (
+        "https://HUB/hub/user-redirect/git-pull?repo=https%3A%2F%2FHOST%2FYOU%2FBOOK"
+        "&branch=main&urlpath=lab%2Ftree%2FBOOK%2Fbook%2Fpage.ipynb"
+    )
+
+
+def test_hub_installs_the_lock_with_the_right_python():
+    assert (ROOT / "binder" / "requirements.txt").read_text() == "-r ../requirements.txt\n"
+    version = (ROOT / "binder" / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert f"\npython={version}\n" in (ROOT / "tools" / "install.sh").read_text()

@@ -1,0 +1,1 @@
+"""Sphinx extensions, listed in _config.yml."""

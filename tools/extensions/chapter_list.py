@@ -1,0 +1,57 @@
+"""Sphinx extension: the directive `chapter-list`, an annotated table of contents.
+
+It lists the parts of the book and, for each page, its number, title, reading time, and
+the description from the page's header.
+"""
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+from tools.project import ROOT
+
+WORDS_PER_MINUTE = 150  # slower than a novel, because of code and formulas
+
+
+class chapter_list(nodes.General, nodes.Element):
+    """Where the list goes; replaced when all pages have been read."""
+
+
+class ChapterList(SphinxDirective):
+    def run(self):
+        return [chapter_list()]
+
+
+def fill_chapter_lists(app, doctree, docname):
+    """Replace `chapter_list` nodes by a heading and a list for each part."""
+    for node in list(doctree.findall(chapter_list)):
+        contents = parse_toc_yaml(ROOT / "_toc.yml")
+        lists = []
+        for part in contents.root.subtrees:
+            lists.append(nodes.rubric("", part.caption, classes=["part"]))
+            entries = [chapter(app, docname, str(item)) for item in part.items]
+            lists.append(nodes.bullet_list("", *entries, classes=["chapters"]))
+        node.replace_self(lists)
+
+
+def chapter(app, docname, name):
+    """Return the list item of a page."""
+    doctree = app.env.get_doctree(name)
+    [number] = app.env.toc_secnumbers[name][""]
+    title = nodes.reference(
+        "", f"{number}. {app.env.titles[name].astext()}", internal=True, classes=["chapter-title"]
+    )
+    title["refuri"] = app.builder.get_relative_uri(docname, name)
+    minutes = max(5, 5 * round(len(doctree.astext().split()) / WORDS_PER_MINUTE / 5))
+    time = nodes.inline("", f"{minutes} minutes", classes=["reading-time"])
+    [description] = (m["content"] for m in doctree.findall(nodes.meta) if m["name"] == "description")
+    return nodes.list_item(
+        "", nodes.paragraph("", "", title, nodes.Text(" "), time), nodes.paragraph("", description)
+    )
+
+
+def setup(app):
+    app.add_node(chapter_list)
+    app.add_directive("chapter-list", ChapterList)
+    app.connect("doctree-resolved", fill_chapter_lists)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
