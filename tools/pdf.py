@@ -10,19 +10,11 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
-from tools.browser import MISSING, chromium_path
-from tools.serve import SITE, names
+from tools.chromium import CHROMIUM_MISSING, find_chromium
+from tools.project import PDF, SITE, page_names, relative
 
-ROOT = Path(__file__).resolve().parent.parent
-PDF = ROOT / "_build" / "book.pdf"
 FOOTER = """<div style="width: 100%; text-align: center; font: 9px sans-serif">
 <span class="pageNumber"></span></div>"""
-
-FILL_IN = """numbers => {
-  for (const data of document.querySelectorAll("nav data")) {
-    data.textContent = numbers[data.value]
-  }
-}"""
 
 STYLE = """
 article + article, nav, nav + article { break-before: page }
@@ -33,70 +25,79 @@ nav li.section { padding-left: 1.5rem }
 nav span { flex: 1; margin: 0 0.4rem 0.3rem; border-bottom: 1px dotted }
 """
 
+FILL_IN_PAGE_NUMBERS = """numbers => {
+  for (const data of document.querySelectorAll("nav data")) {
+    data.textContent = numbers[data.value]
+  }
+}"""
 
-def place(page, anchor=""):
-    """What an anchor of a page is called in the book."""
+
+def anchor_in_book(page, anchor=""):
+    """Return the id that an anchor of a page has in the PDF."""
     return f"{page}--{anchor}"
 
 
-def article(page, pages):
-    """The text of a page, whose anchors are unique and whose links stay in the book."""
+def extract_article(page, pages):
+    """Return a page's text, with unique ids and with links that stay inside the book."""
     path = SITE / f"{page}.html"
-    body = BeautifulSoup(path.read_text("utf-8"), "html.parser").find("article")
-    for tag in body.find_all(id=True):
-        tag["id"] = place(page, tag["id"])
-    for tag in body.find_all("a", href=True):
+    article = BeautifulSoup(path.read_text("utf-8"), "html.parser").find("article")
+    for tag in article.select(".headerlink, .page-actions, .toctree-wrapper"):
+        tag.decompose()
+    for tag in article.find_all(id=True):
+        tag["id"] = anchor_in_book(page, tag["id"])
+    for tag in article.find_all("a", href=True):
         parts = urlsplit(tag["href"])
         if parts.netloc or parts.scheme:
             continue
-        there = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-        name = there.relative_to(SITE).with_suffix("").as_posix()
-        if there.suffix == ".html" and name in pages:
-            tag["href"] = f"#{place(name, unquote(parts.fragment))}"
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        name = target.relative_to(SITE).with_suffix("").as_posix()
+        if target.suffix == ".html" and name in pages:
+            tag["href"] = f"#{anchor_in_book(name, unquote(parts.fragment))}"
         else:
-            tag.unwrap()  # a file for download is not in the book
-    for tag in body.find_all("img"):
+            tag.unwrap()  # a file for download isn't in the PDF
+    for tag in article.find_all("img"):
         tag["src"] = (path.parent / unquote(tag["src"])).resolve().as_uri()
         tag["loading"] = "eager"
-    for tag in body.find_all("details"):
+    for tag in article.find_all("details"):
         tag["open"] = ""
-    for tag in body.select(".headerlink, .toctree-wrapper"):
-        tag.decompose()
-    body["id"] = place(page)
-    return body
+    article["id"] = anchor_in_book(page)
+    return article
 
 
-def contents(bodies):
-    """The table of contents: each page and its sections, linked, still without numbers."""
-    for name, body in bodies.items():
-        places = {place(name): ("page", body.find("h1"))}
-        for section in body.select("section > section"):
+def table_of_contents(articles):
+    """Yield a line for each page and section, linked, with its page number left empty."""
+    for name, article in articles.items():
+        entries = {anchor_in_book(name): ("page", article.find("h1"))}
+        for section in article.select("section > section"):
             if heading := section.find("h2", recursive=False):
-                places[section["id"]] = ("section", heading)
-        for anchor, (kind, heading) in places.items():
+                entries[section["id"]] = ("section", heading)
+        for anchor, (kind, heading) in entries.items():
             yield f"""<li class="{kind}"><a href="#{anchor}">{heading.get_text()}</a>
 <span></span><data value="{anchor}"></data></li>"""
 
 
-def book():
-    """The book as one page of HTML."""
-    pages = names()
-    bodies = {name: article(name, pages) for name in pages}
-    front = bodies.pop(pages[0])
-    title = front.find("h1").get_text()
-    sheet = (SITE / "_static" / "site.css").as_uri()
-    return f"""<!DOCTYPE html><html lang="en" data-theme="light"><head>
-<meta charset="utf-8"><title>{title}</title><link rel="stylesheet" href="{sheet}">
-<style>{STYLE}</style></head><body><div class="bd-content">{front}<nav><h2>Contents</h2>
-<ul>{"".join(contents(bodies))}</ul></nav>{"".join(map(str, bodies.values()))}
-</div></body></html>"""
+def book_as_html():
+    """Return the book as a single page of HTML."""
+    pages = page_names()
+    landing_page = BeautifulSoup((SITE / f"{pages[0]}.html").read_text("utf-8"), "html.parser")
+    articles = {name: extract_article(name, pages) for name in pages}
+    front = articles.pop(pages[0])
+    styles = [tag["href"] for tag in landing_page.find_all("link", rel="stylesheet")]
+    addresses = [(SITE / "book" / href.partition("?")[0]).resolve().as_uri() for href in styles]
+    links = "".join(f'<link rel="stylesheet" href="{address}">' for address in addresses)
+    inline = "".join(map(str, landing_page.find_all("style")))
+    return f"""<!DOCTYPE html><html lang="en"><head>
+<meta charset="utf-8"><title>{front.find("h1").get_text()}</title>{links}{inline}
+<style>{STYLE}</style></head><body data-theme="light">{front}<nav><h2>Contents</h2>
+<ul>{"".join(table_of_contents(articles))}</ul></nav>{"".join(map(str, articles.values()))}
+</body></html>"""
 
 
-def printed(page, **options):
-    margin = dict.fromkeys(["top", "right", "bottom", "left"], "2cm")
+def print_page(page, **options):
+    """Return the page as a PDF."""
     return page.pdf(
         format="A4",
-        margin=margin,
+        margin=dict.fromkeys(["top", "right", "bottom", "left"], "2cm"),
         display_header_footer=True,
         header_template="<span></span>",
         footer_template=FOOTER,
@@ -105,7 +106,7 @@ def printed(page, **options):
 
 
 def page_numbers(pdf):
-    """On which page each anchor is."""
+    """Return the page number of each anchor."""
     reader = PdfReader(io.BytesIO(pdf))
     return {
         name.lstrip("/"): reader.get_destination_page_number(destination) + 1
@@ -114,24 +115,23 @@ def page_numbers(pdf):
 
 
 def main():
-    if (path := chromium_path()) is None:
-        sys.exit(f"make pdf: {MISSING}")
-    with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=path) as browser:
-            page = browser.new_page()
-            with NamedTemporaryFile("w", encoding="utf-8", suffix=".html", dir=PDF.parent) as file:
-                file.write(book())
-                file.flush()
-                page.goto(Path(file.name).as_uri())
-            # First without ink, which is a quarter of the work: where is what?
-            ink = page.add_style_tag(content="body { visibility: hidden } a { visibility: visible }")
-            page.evaluate(FILL_IN, page_numbers(printed(page)))
-            ink.evaluate("style => style.remove()")
-            pdf = printed(page, tagged=True, outline=True)
+    if (path := find_chromium()) is None:
+        sys.exit(f"make pdf: {CHROMIUM_MISSING}")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=path) as chromium:
+        page = chromium.new_page()
+        with NamedTemporaryFile("w", encoding="utf-8", suffix=".html", dir=PDF.parent) as file:
+            file.write(book_as_html())
+            file.flush()
+            page.goto(Path(file.name).as_uri())
+        # Print twice: the first time, invisibly and fast, to learn the page numbers.
+        hidden = page.add_style_tag(content="body { visibility: hidden } a { visibility: visible }")
+        page.evaluate(FILL_IN_PAGE_NUMBERS, page_numbers(print_page(page)))
+        hidden.evaluate("style => style.remove()")
+        pdf = print_page(page, tagged=True, outline=True)
     draft = PDF.with_suffix(".tmp")
     draft.write_bytes(pdf)
     draft.replace(PDF)
-    print(PDF.relative_to(ROOT))
+    print(relative(PDF))
 
 
 if __name__ == "__main__":
