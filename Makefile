@@ -28,7 +28,7 @@ test: html lint ## run every test (those of the site need Chromium and npm)
 
 lint: .venv/installed ## check the style of the Python code
 	@$(PYTHON) -m ruff check --quiet tools tests conftest.py book
-	@$(PYTHON) -m ruff format --quiet --check tools tests conftest.py book
+	@$(PYTHON) -m ruff format --quiet --check tools tests conftest.py
 
 format: .venv/installed ## format the Python code, except for the pages' cells
 	@$(PYTHON) -m ruff check --quiet --fix tools tests conftest.py

@@ -34,7 +34,10 @@ def browser():
     path = find_chromium()
     if path is None:
         skip_or_fail(CHROMIUM_MISSING)
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=path) as chromium:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path) as chromium,
+    ):
         yield chromium
 
 
@@ -123,7 +126,14 @@ class Checkout:
 
     def is_unchanged(self):
         """Return whether book/ holds exactly what was there before the task."""
-        expected = {"_static", "_templates", "exercises.md", "matplotlibrc", "page.md", "page.ipynb"}
+        expected = {
+            "_static",
+            "_templates",
+            "exercises.md",
+            "matplotlibrc",
+            "page.md",
+            "page.ipynb",
+        }
         names = {path.name for path in (self.folder / "book").iterdir()}
         return names == expected and (self.folder / "book" / "page.ipynb").read_text() == RECORDED
 

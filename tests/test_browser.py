@@ -259,7 +259,9 @@ def test_print_hides_navigation(browser, site, name):
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator("details:not([open])").count() == 0
-        navigation = ":is(.sidebar-drawer, .toc-drawer, .page-actions, .copybtn, .headerlink, footer)"
+        navigation = (
+            ":is(.sidebar-drawer, .toc-drawer, .page-actions, .copybtn, .headerlink, footer)"
+        )
         assert page.locator(navigation).count() > 0
         assert page.locator(f"{navigation} >> visible=true").count() == 0
         page.evaluate("dispatchEvent(new Event('afterprint'))")

@@ -1,4 +1,4 @@
-"""The exercises' checks tell right answers from wrong ones; the student's notebook."""
+"""The checks of the exercises accept right answers, reject wrong ones, and give hints."""
 
 import os
 import warnings
@@ -6,15 +6,18 @@ import warnings
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from tools.pages import ROOT, code_cells, definitions, read
 
-# tools/mutants.py names a page that it has changed.
+from tools.build.notebook import code_cells, load_definitions, read_page, tags
+from tools.project import EXERCISES, STUDENT_EDITION
+
+# tools/quality/mutants.py sets EXERCISES to a notebook that it has mutated.
 MUTANT = os.environ.get("EXERCISES")
-NOTEBOOK = nbformat.read(MUTANT, 4) if MUTANT else read(ROOT / "book" / "exercises.md")
-STUDENT = ROOT / "_build" / "student" / "exercises.ipynb"
+NOTEBOOK = nbformat.read(MUTANT, as_version=4) if MUTANT else read_page(EXERCISES)
 
 VALUES = {"maps one example", "maps a batch", "maps a batch of one"}
-GRADIENTS = {"computes the gradient of its input", "computes the gradient of its parameters"}
+PARAMETER_GRADIENT = "computes the gradient of its parameters"
+GRADIENTS = {"computes the gradient of its input", PARAMETER_GRADIENT}
+TRAINING = {PARAMETER_GRADIENT, "is trained by a step"}
 
 RIGHT = {
     "check_affine": ["PlainAffineLayer", "HybridAffineLayer", "SumAffine", "FrozenAffine"],
@@ -26,13 +29,13 @@ UNWRITTEN = {
     "check_reduction": "TensorReduction",
     "check_fourier": "HalfFourier",
 }
-# Wrong answers, by name, with exactly the properties that they violate: those that
-# the page itself shows, and those of `more_answers` below.
+# Wrong answers, by name, with exactly the properties that they violate. Some are shown on
+# the page; the others are defined in `define_answers` below.
 WRONG = {
     "FeatureMean": ("check_affine", {"maps a batch", "maps a batch of one"}),
     "NoParameter": ("check_affine", {"has the right parameters"}),
-    "ShiftOutside": ("check_affine", {"computes the gradient of its parameters", "is trained by a step"}),
-    "Stopped": ("check_affine", {"computes the gradient of its parameters", "is trained by a step"}),
+    "ShiftOutside": ("check_affine", TRAINING),
+    "Stopped": ("check_affine", TRAINING),
     "DetachedMean": ("check_affine", {"computes the gradient of its input"}),
     "RememberedMean": ("check_affine", VALUES),
     "NotHybrid": ("check_affine", {"works hybridized"}),
@@ -64,8 +67,8 @@ WRONG = {
 }
 
 
-def more_answers(page):
-    """Right and wrong answers that are not on the page."""
+def define_answers(page):
+    """Return right and wrong answers that aren't on the page, by name."""
     np, nn, numpy, autograd = page["np"], page["nn"], page["numpy"], page["autograd"]
 
     class SumAffine(page["PlainAffineLayer"]):
@@ -99,7 +102,7 @@ def more_answers(page):
     class Unready(page["PlainAffineLayer"]):
         def __init__(self, in_units, **kwargs):
             super().__init__(in_units, **kwargs)
-            self.shift.init = "xavier"  # which wants a matrix
+            self.shift.init = "xavier"  # which needs a matrix
 
     class Several(page["PlainAffineLayer"]):
         def forward(self, x):
@@ -117,7 +120,7 @@ def more_answers(page):
         off = 1
 
         def forward(self, x):
-            if len(x) == 3:  # as many as no other property takes, that looks at values
+            if len(x) == 3:  # a batch size that no check of values uses
                 self.off, x = 0, x + self.off * np.arange(x.shape[-1])
             return super().forward(x)
 
@@ -240,33 +243,34 @@ def more_answers(page):
 @pytest.fixture(scope="module")
 def page():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MXNet's own, about NumPy's past
-        names = definitions(NOTEBOOK)
-    return more_answers(names) | names
+        warnings.simplefilter("ignore")  # MXNet uses deprecated names of NumPy
+        names = load_definitions(NOTEBOOK)
+    return define_answers(names) | names
 
 
-def run(page, check, name, capsys):
+def run_check(page, check, name, capsys):
+    """Return the lines that a check prints for a layer."""
     page[check](page[name])
     return capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("check, name", UNWRITTEN.items())
-def test_an_unwritten_layer_is_told_so(page, check, name, capsys):
-    assert run(page, check, name, capsys) == [f"{name} is not written yet."]
+def test_unwritten_layer_is_recognized(page, check, name, capsys):
+    assert run_check(page, check, name, capsys) == [f"{name} is not written yet."]
 
 
 @pytest.mark.parametrize("check, name", [(c, n) for c, ns in RIGHT.items() for n in ns])
-def test_a_solution_passes_every_line(page, check, name, capsys):
-    lines = run(page, check, name, capsys)
+def test_solution_passes_every_line(page, check, name, capsys):
+    lines = run_check(page, check, name, capsys)
     hybrid = issubclass(page[name], page["nn"].HybridBlock)
     assert len(lines) == (8 if check == "check_fourier" else 10) + hybrid
     assert all(line.startswith("passed  ") for line in lines)
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_answer_fails_where_it_is_wrong(page, name, capsys):
+def test_wrong_answer_fails_exactly_where_it_is_wrong(page, name, capsys):
     check, violated = WRONG[name]
-    lines = run(page, check, name, capsys)
+    lines = run_check(page, check, name, capsys)
     failed = [line for line in lines if line.startswith("FAILED  ")]
     assert {line[8:].partition(":")[0] for line in failed} == violated
     assert all(" Hint: " in line for line in failed)
@@ -284,14 +288,14 @@ HINTS = {
 
 
 @pytest.mark.parametrize("name", HINTS)
-def test_a_mistake_gets_its_hint(page, name, capsys):
+def test_mistake_gets_its_hint(page, name, capsys):
     check, _ = WRONG[name]
-    lines = run(page, check, name, capsys)
+    lines = run_check(page, check, name, capsys)
     assert any(line.startswith("FAILED  ") and line.endswith(HINTS[name]) for line in lines)
 
 
 @pytest.mark.parametrize("check, name", [(c, n) for c, ns in RIGHT.items() for n in ns])
-def test_a_solution_stays_on_its_device(page, check, name):
+def test_solution_stays_on_its_device(page, check, name):
     sizes = {"check_affine": [4], "check_reduction": [2, 4], "check_fourier": []}[check]
     here, there = page["mx"].cpu(0), page["mx"].cpu(1)
     layer = page[name](*sizes)
@@ -299,13 +303,13 @@ def test_a_solution_stays_on_its_device(page, check, name):
     assert [layer(page["np"].ones(4, ctx=ctx)).ctx for ctx in (there, here)] == [there, here]
 
 
-def test_constants_are_made_on_the_device_of_the_data(page):
-    # (MXNet computes with arrays of two CPUs as if they were one.)
+def test_constants_are_created_on_the_device_of_the_data(page):
+    # MXNet doesn't raise an error when arrays of two CPU contexts meet.
     ctx = page["mx"].cpu(1)
     assert page["ProductHalfFourier"]().matrices(4, ctx).ctx == ctx
 
 
-def test_the_hand_checks_are_right(page):
+def test_numbers_for_checking_by_hand_are_right(page):
     np = page["np"]
     layer = page["PlainAffineLayer"](2)
     layer.initialize()
@@ -319,9 +323,9 @@ def test_the_hand_checks_are_right(page):
     assert y.asnumpy().round(5).tolist() == [[10, 0], [-2, 2]]
 
 
-def test_the_student_notebook_holds_no_solution():
-    student = nbformat.read(STUDENT, as_version=4)
-    kept = [c for c in NOTEBOOK.cells if not {"solution", "book-only"} & set(c.metadata.get("tags", []))]
+def test_student_edition_contains_no_solution():
+    student = nbformat.read(STUDENT_EDITION, as_version=4)
+    kept = [cell for cell in NOTEBOOK.cells if not {"solution", "book-only"} & tags(cell)]
     assert [c.source for c in student.cells] == [c.source for c in kept]
     text = "\n".join(cell.source for cell in student.cells)
     names = [name for names in RIGHT.values() for name in names] + list(WRONG)
@@ -330,8 +334,8 @@ def test_the_student_notebook_holds_no_solution():
     assert not any(cell.outputs for cell in code_cells(student))
 
 
-def test_the_student_notebook_runs_unsolved_with_mxnet_and_numpy_alone():
-    student = nbformat.read(STUDENT, as_version=4)
+def test_student_edition_runs_unsolved_without_matplotlib():
+    student = nbformat.read(STUDENT_EDITION, as_version=4)
     assert "matplotlib" not in "".join(cell.source for cell in code_cells(student))
     NotebookClient(student, kernel_name="python3").execute()
     said = [out.text for cell in code_cells(student) for out in cell.outputs]

@@ -1,17 +1,19 @@
-"""The pages and their recorded notebooks: in step, run, and nothing left out."""
+"""The pages' sources and their recorded notebooks: in step, executed, and complete."""
 
 import ast
 import re
+import subprocess
+import sys
 
 import jupytext
-import nbformat
 import pytest
 from jupytext.config import load_jupytext_configuration_file
-from tools.pages import ROOT, code_cells, pages, read
 
-ALL = sorted(ROOT.glob("book/*.md"))
-PAGES = pages()
-RECORDED = sorted(ROOT.glob("book/*.ipynb"))
+from tools.build.notebook import code_cells, pages_with_code, read_page, read_recorded, tags
+from tools.project import BOOK, ROOT
+
+SOURCES = sorted(BOOK.glob("*.md"))
+PAGES = pages_with_code()
 ALLOWED_TAGS = {
     "book-only",
     "hide-input",
@@ -22,99 +24,105 @@ ALLOWED_TAGS = {
 }
 
 
-def recorded(page):
-    return nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+def recorded(path):
+    return read_recorded(path.stem)
 
 
-def name(page):
-    return page.name
+def has_figure(cell):
+    return any("image/svg+xml" in output.get("data", {}) for output in cell.outputs)
 
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=name)
+def file_name(path):
+    return path.name
+
+
+each_page = pytest.mark.parametrize("path", PAGES, ids=file_name)
 
 
 def test_every_page_with_code_is_recorded():
-    assert [page.with_suffix(".ipynb") for page in PAGES] == RECORDED
+    assert [path.with_suffix(".ipynb") for path in PAGES] == sorted(BOOK.glob("*.ipynb"))
 
 
-def test_only_pages_without_code_are_not_executed():
-    for page in ALL:
-        mode = read(page).metadata.get("mystnb", {}).get("execution_mode")
-        assert mode == (None if page in PAGES else "off"), page
+def test_only_pages_without_code_switch_execution_off():
+    for path in SOURCES:
+        mode = read_page(path).metadata.get("mystnb", {}).get("execution_mode")
+        assert mode == (None if path in PAGES else "off"), path
 
 
-@pytest.mark.parametrize("page", ALL, ids=name)
-def test_saving_a_page_in_jupyterlab_changes_nothing_else(page):
-    config = load_jupytext_configuration_file(str(ROOT / "book" / "jupytext.toml"))
-    text = page.read_text("utf-8")
+@pytest.mark.parametrize("path", SOURCES, ids=file_name)
+def test_saving_in_jupyterlab_changes_nothing(path):
+    config = load_jupytext_configuration_file(str(BOOK / "jupytext.toml"))
+    text = path.read_text("utf-8")
     notebook = jupytext.reads(text, fmt="md:myst", config=config)
     assert jupytext.writes(notebook, fmt="md:myst", config=config) == text
 
 
 @each_page
-def test_page_and_recording_have_the_same_cells(page):
-    def content(notebook):
-        return [
-            (cell.cell_type, cell.source, cell.metadata)
-            for cell in notebook.cells
-        ]
+def test_page_and_recording_have_the_same_cells(path):
+    def cells(notebook):
+        return [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
 
-    assert content(recorded(page)) == content(PAGES[page]), "run 'make notebooks'"
+    assert cells(recorded(path)) == cells(PAGES[path]), "run 'make notebooks'"
 
 
 @each_page
-def test_every_cell_was_run_in_order(page):
-    counts = [cell.execution_count for cell in code_cells(recorded(page))]
+def test_recorded_cells_ran_in_order(path):
+    counts = [cell.execution_count for cell in code_cells(recorded(path))]
     assert counts == list(range(1, len(counts) + 1))
 
 
-def test_what_pages_share_is_word_for_word_the_same():
+def test_repeated_definitions_are_identical():
     texts = {}
-    for page, notebook in PAGES.items():
+    for path, notebook in PAGES.items():
         for cell in code_cells(notebook):
             source = re.sub(r"^%.*", "", cell.source, flags=re.MULTILINE)
             for node in ast.parse(source).body:
-                if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                if isinstance(node, ast.ClassDef | ast.FunctionDef):
                     text = ast.get_source_segment(source, node)
-                    texts.setdefault(node.name, {})[page.name] = text
+                    texts.setdefault(node.name, {})[path.name] = text
     for name, by_page in texts.items():
-        assert len(set(by_page.values())) == 1, f"{name} on {', '.join(by_page)}"
+        assert len(set(by_page.values())) == 1, f"{name} differs between {', '.join(by_page)}"
     assert len(texts["MyDense"]) > 3
 
 
 @each_page
-def test_everything_between_the_gates_is_tagged(page):
+def test_every_cell_of_a_solution_is_tagged(path):
     inside = False
-    for cell in PAGES[page].cells:
+    for cell in PAGES[path].cells:
         inside = inside or "{solution-start}" in cell.source
-        assert not inside or "solution" in cell.metadata.get("tags", []), cell.source
+        assert not inside or "solution" in tags(cell), cell.source
         inside = inside and "{solution-end}" not in cell.source
     assert not inside
 
 
 @each_page
-def test_nothing_hides_an_output_but_figures_and_timings(page):
-    for cell in code_cells(recorded(page)):
-        tags = set(cell.metadata.get("tags", []))
-        assert tags <= ALLOWED_TAGS, cell.source
+def test_only_figures_and_timings_are_not_compared(path):
+    for cell in code_cells(recorded(path)):
+        assert tags(cell) <= ALLOWED_TAGS, cell.source
         assert not re.search(r"#\s*(NBVAL|PYTEST)_", cell.source), cell.source
-        if "nbval-ignore-output" in tags and "milliseconds(" not in cell.source:
-            data = [output.get("data", {}) for output in cell.outputs]
-            assert any("image/svg+xml" in mimetypes for mimetypes in data), cell.source
-            for mimetypes in data:
-                assert re.fullmatch(r"<Figure size .*>", mimetypes["text/plain"])
+        if "nbval-ignore-output" in tags(cell) and "milliseconds(" not in cell.source:
+            assert has_figure(cell), cell.source
+            for output in cell.outputs:
+                assert re.fullmatch(r"<Figure size .*>", output.data["text/plain"])
 
 
 @each_page
-def test_every_figure_has_alt_text(page):
-    for cell in code_cells(recorded(page)):
-        if any("image/svg+xml" in output.get("data", {}) for output in cell.outputs):
-            assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+def test_figure_has_alt_text_and_caption(path):
+    for cell in filter(has_figure, code_cells(recorded(path))):
+        settings = cell.metadata["mystnb"]
+        assert settings["image"]["alt"] and settings["figure"]["caption"]
 
 
 @each_page
-def test_a_recorded_error_shows_what_is_compared(page):
-    for cell in code_cells(recorded(page)):
+def test_folded_code_says_what_it_is(path):
+    for cell in code_cells(PAGES[path]):
+        if "hide-input" in tags(cell):
+            assert cell.metadata["mystnb"]["code_prompt_show"], cell.source
+
+
+@each_page
+def test_recorded_error_shows_its_message_only(path):
+    for cell in code_cells(recorded(path)):
         for output in cell.outputs:
             if output.output_type == "error":
                 shown = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
@@ -122,11 +130,20 @@ def test_a_recorded_error_shows_what_is_compared(page):
 
 
 @each_page
-def test_recording_speaks_of_no_machine(page):
-    assert "version" not in recorded(page).metadata.language_info
-    for cell in code_cells(recorded(page)):
+def test_recording_reveals_nothing_about_the_machine(path):
+    assert "version" not in recorded(path).metadata.language_info
+    for cell in code_cells(recorded(path)):
         for output in cell.outputs:
             assert output.get("name") != "stderr", output.text
             text = "".join(output.get("traceback", [])) + str(output.get("text", ""))
             assert not re.search(r"(^|[\s'\"(])/\w+/\w+", text), text
             assert "site-packages" not in text
+
+
+@pytest.mark.parametrize("text", ["{", '{\n<<<<<<< HEAD\n"cells": []}'])
+def test_broken_recording_is_reported(tmp_path, text):
+    (tmp_path / "broken.ipynb").write_text(text)
+    command = [sys.executable, "-m", "pytest", "--nbval", tmp_path, "-p", "no:cacheprovider"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode not in (0, 5)
+    assert re.search(r"^ERROR .*/broken\.ipynb", run.stdout, re.MULTILINE)

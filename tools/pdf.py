@@ -117,7 +117,10 @@ def page_numbers(pdf):
 def main():
     if (path := find_chromium()) is None:
         sys.exit(f"make pdf: {CHROMIUM_MISSING}")
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=path) as chromium:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=path) as chromium,
+    ):
         page = chromium.new_page()
         with NamedTemporaryFile("w", encoding="utf-8", suffix=".html", dir=PDF.parent) as file:
             file.write(book_as_html())

@@ -4,8 +4,8 @@ const words = query.toLowerCase().split(/\s+/).filter(Boolean);
 const escaped = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
 const anyWord = new RegExp(escaped.join("|"), "gi");
 
-function score([, page, title, text]) {
-  const [inPage, inTitle, inText] = [page, title, text].map((part) => part.toLowerCase());
+function score([, page, title, prose, code]) {
+  const [inPage, inTitle, inText] = [page, title, `${prose} ${code}`].map((part) => part.toLowerCase());
   let sum = 0;
   for (const word of words) {
     const count = inText.split(word).length - 1;
@@ -42,12 +42,12 @@ if (words.length) {
     .filter(([points]) => points)
     .sort(([a], [b]) => b - a);
   const list = document.querySelector("#search-results");
-  for (const [, [address, page, title, text]] of found.slice(0, 30)) {
+  for (const [, [address, page, title, prose, code]] of found.slice(0, 30)) {
     const item = element(list, "li");
     const [path, anchor] = address.split("#");
     const link = element(item, "a", title === page ? page : `${page}: ${title}`);
     link.href = `${path}?highlight=${encodeURIComponent(query)}#${anchor}`;
-    showExcerpt(item, text);
+    showExcerpt(item, prose.search(anyWord) < 0 && code.search(anyWord) >= 0 ? code : prose);
   }
   const count = found.length === 1 ? "1 section" : `${found.length} sections`;
   document.querySelector("#search-status").textContent = `${count} found for “${query}”.`;

@@ -5,6 +5,7 @@ the description from the page's header.
 """
 
 from docutils import nodes
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -44,10 +45,12 @@ def chapter(app, docname, name):
     title["refuri"] = app.builder.get_relative_uri(docname, name)
     minutes = max(5, 5 * round(len(doctree.astext().split()) / WORDS_PER_MINUTE / 5))
     time = nodes.inline("", f"{minutes} minutes", classes=["reading-time"])
-    [description] = (m["content"] for m in doctree.findall(nodes.meta) if m["name"] == "description")
-    return nodes.list_item(
-        "", nodes.paragraph("", "", title, nodes.Text(" "), time), nodes.paragraph("", description)
-    )
+    metadata = {meta.get("name"): meta["content"] for meta in doctree.findall(nodes.meta)}
+    if "description" not in metadata:
+        message = "add a description to the page's header: myst: html_meta: description"
+        logging.getLogger(__name__).warning(message, location=name)
+    heading = nodes.paragraph("", "", title, nodes.Text(" "), time)
+    return nodes.list_item("", heading, nodes.paragraph("", metadata.get("description", "")))
 
 
 def setup(app):

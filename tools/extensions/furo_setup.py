@@ -1,4 +1,4 @@
-"""Sphinx extension: load Furo early, and the search index of the book's sections.
+"""Sphinx extension: load Furo early enough for Jupyter Book.
 
 Furo registers `pygments_dark_style` when Sphinx loads the theme, which is too late for
 Jupyter Book: it passes _config.yml to Sphinx as overrides, and these are checked before.

@@ -29,7 +29,9 @@ def add_page_actions(app, pagename, templatename, context, doctree):
     if doctree is not None and (url := repository.get("url")):
         source = f"{pagename}.md"
         issue = urlencode({"title": f"{source}: "})
-        actions.append(("Edit this page", f"{url}/edit/{repository.get('branch', 'main')}/{source}"))
+        actions.append(
+            ("Edit this page", f"{url}/edit/{repository.get('branch', 'main')}/{source}")
+        )
         actions.append(("Report a problem", f"{url}/issues/new?{issue}"))
     context["page_actions"] = actions
 

@@ -9,28 +9,49 @@ import json
 from pathlib import Path
 
 from docutils import nodes
-from sphinx.util.nodes import clean_astext
 
 
 def write_index(app, exception):
     """Write _static/search-index.js, which defines the array `SECTIONS`."""
     if exception or app.builder.format != "html":
         return
-    sections = [section for name in sorted(app.env.found_docs) for section in read(app, name)]
+    sections = [
+        section for name in sorted(app.env.found_docs) for section in read_sections(app, name)
+    ]
     text = f"const SECTIONS = {json.dumps(sections, ensure_ascii=False)};\n"
     Path(app.outdir, "_static", "search-index.js").write_text(text, "utf-8")
 
 
-def read(app, name):
-    """Yield [address, page title, section title, text] for each section of a page."""
-    doctree = app.env.get_doctree(name)
+def read_sections(app, name):
+    """Yield [address, page title, section title, prose, code] for each section of a page."""
     address = app.builder.get_target_uri(name)
     page = app.env.titles[name].astext()
-    for node in doctree.findall(nodes.section):
-        own = [child for child in node.children if not isinstance(child, nodes.section)]
-        title, *body = own
-        text = " ".join(" ".join(clean_astext(child).split()) for child in body)
-        yield [f"{address}#{node['ids'][0]}", page, title.astext(), text]
+    doctree = app.env.get_doctree(name)
+    # The innermost sections first, so that what is left of the outer ones is their own.
+    for section in reversed(list(doctree.findall(has_title))):
+        section.parent.remove(section)
+        title = section.pop(0)
+        blocks = list(section.findall(nodes.literal_block))
+        code = join_text(blocks)
+        for block in blocks:
+            block.parent.remove(block)
+        yield [
+            f"{address}#{section['ids'][0]}",
+            page,
+            title.astext(),
+            join_text(section.findall(nodes.paragraph)),
+            code,
+        ]
+
+
+def has_title(node):
+    """Return whether a node is a section with a title; sphinx-exercise makes some without."""
+    return isinstance(node, nodes.section) and isinstance(node.next_node(), nodes.title)
+
+
+def join_text(parts):
+    """Return the text of nodes on a single line."""
+    return " ".join(" ".join(part.astext() for part in parts).split())
 
 
 def setup(app):

@@ -1,6 +1,6 @@
-"""JupyterLab for `make lab` and `make edit`: this machine alone, and nobody else's."""
+"""Configure the JupyterLab of `make lab` and `make edit`: reachable from this machine only."""
 
-c = get_config()  # noqa: F821 (Jupyter provides it)
+c = get_config()  # noqa: F821 (Jupyter defines it)
 c.ServerApp.ip = "127.0.0.1"
-c.LabApp.extension_manager = "readonly"  # the other one asks the package index
-c.ServerApp.allow_root = True  # as in a container; a token guards the server
+c.LabApp.extension_manager = "readonly"  # the default one contacts the package index
+c.ServerApp.allow_root = True  # as in a container; a token protects the server

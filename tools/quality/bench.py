@@ -10,8 +10,8 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # as many as NumPy uses
 
-from tools.build.notebook import load_definitions, read_page  # noqa: E402
-from tools.project import BOOK, EXERCISES  # noqa: E402
+from tools.build.notebook import load_definitions, read_page
+from tools.project import BOOK, EXERCISES
 
 PAGE = load_definitions(read_page(EXERCISES))
 SPEED = load_definitions(read_page(BOOK / "speed.md"))

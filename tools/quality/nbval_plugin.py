@@ -6,7 +6,6 @@ RELATIVE_TOLERANCE. Words, shapes, integers, and the count of numbers must be eq
 """
 
 import math
-import os
 import re
 import tempfile
 from pathlib import Path
