@@ -5,7 +5,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX JUPYTER_PATH JUPYTER_CONFIG_DIR MPLBACKEND
 export PYTHONNOUSERSITE := 1
 
 PYTHON    := .venv/bin/python
-PYTEST    := $(PYTHON) -m pytest -n auto --dist loadgroup -rs --nbval book
+PYTEST    := $(PYTHON) -m pytest -n auto --dist loadfile -rs --nbval book
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')

@@ -1,147 +1,75 @@
-"""The tool that breaks the pages: what it changes, and that it can tell."""
+"""The tool for mutation testing, tried on a small page."""
 
-import os
-import re
-import subprocess
-import sys
-from tempfile import TemporaryDirectory
-
+import libcst as cst
 import pytest
-from tools import warm_pytest
-from tools.mutants import (
-    Mutant,
-    caught,
-    equivalents,
-    judge,
-    listed,
-    mutants,
-    mutated,
-    recorded,
-    stale,
-    written,
-)
-from tools.pages import ROOT, code_cells
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-SOURCE = '''
-%matplotlib inline
-alone = 1 + 1
+from tools.project import BOOK
+from tools.quality import mutants
+from tools.quality.mutants import generate_mutants, run_mutants
 
-
-class Layer:
-    """Not to be changed."""
-
-    def forward(self, x, axis=-1):
-        if x is None and axis < 2:
-            return np.dot(x, x) * 0.5
-        y = x.mean(axis, keepdims=True)
-        return np.relu(x - y)
-'''
 CHANGES = {
-    "an operator": "return np.dot(x, x) / 0.5",
-    "a term": "return np.dot(x, x)\n",
-    "the other term": "return 0.5",
-    "a constant": "* 1.0",
-    "a whole number": "axis < 3",
-    "an axis": "axis=1)",
-    "a keyword": "x.mean(axis)\n",
-    "a truth value": "keepdims=False",
-    "a neighbour": "x.max(axis",
-    "another neighbour": "x.sum(axis",
-    "a comparison": "axis >= 2",
-    "an identity": "x is not None",
-    "a condition": "x is None or axis",
-    "a transpose": "np.dot(x, x.T)",
-    "an activation": "np.sigmoid(x - y)",
-    "a line": "pass\n        return np.relu",
+    "x * 0.5": {"x / 0.5", "x", "0.5", "x * 1.0"},
+    "(x - y).T": {"(x + y).T", "(x).T", "(y).T"},
+    "-x < 2": {"-x >= 2", "x < 2", "-x < 3"},
+    "x and not y": {"x or not y", "x", "not y", "x and y"},
+    "x if y else True": {"x if not (y) else True", "x if y else False"},
+    "x.mean(axis=1)": {"x.mean()", "x.max(axis=1)", "x.sum(axis=1)", "x.mean(axis=2)"},
+    "np.dot(x, y)": {"np.dot(x, y.T)"},
+    '("word", "two words")': {'("xword", "two words")'},
 }
 
 
-@pytest.mark.parametrize("new", CHANGES.values(), ids=CHANGES)
-def test_a_cell_is_changed_in_each_way(new):
-    found = [source for _, source in mutated(SOURCE)]
-    assert any(new in source and new not in SOURCE for source in found)
+@pytest.mark.parametrize("code", CHANGES)
+def test_mutation_operators_change_code(code):
+    start = '1 + 1\n\n\ndef change(x, y):\n    """Change x."""\n    '
+    cell = new_code_cell(f"{start}return {code}")
+    sources = [mutant.source for mutant in generate_mutants(new_notebook(cells=[cell]))]
+    expected = [f"{start}pass", *(f"{start}return {change}" for change in CHANGES[code])]
+    assert sorted(sources) == sorted(expected)
 
 
-def test_nothing_else_is_changed():
-    for definition, source in mutated(SOURCE):
-        assert definition == "Layer"
-        assert source != SOURCE
-        assert "%matplotlib inline\nalone = 1 + 1\n" in source
-        assert '"""Not to be changed."""' in source
+@pytest.fixture
+def notebook():
+    """Return a page with five mutants; two of them don't change its output."""
+    definition = new_code_cell("def scale(x):\n    return 2.0 * x", execution_count=1)
+    outputs = [new_output("execute_result", {"text/plain": "2.0"}, execution_count=2)]
+    call = new_code_cell("scale(1.0)", execution_count=2, outputs=outputs)
+    return new_notebook(cells=[definition, call])
 
 
-DOZEN = {
-    "layers-without-parameters": ["return x - x.max()"],
-    "layers-with-parameters": [
-        "linear = np.dot(x, self.weight.data(x.ctx))",
-        "linear = np.dot(x, self.weight.data(x.ctx).T) + self.bias.data(x.ctx)",
-        "return npx.sigmoid(linear)",
-    ],
-    "managing-parameters": [
-        "super().__init__()",
-        "arr[:] = np.where(draw >= 0, -self.scale, self.scale)",
-    ],
-    "inferring-shapes": ["return x / scale", "self.scale.shape = (x.shape[1],)"],
-    "custom-gradients": ["result[place] = (above - below) / step"],
-    "speed": ["return F.npx.sigmoid(F.np.dot(x, weight) + bias)"],
-    "exercises": ["return result / step"],
-    "when-it-fails": ["if line.startswith(traceback):"],
-}
-
-
-@pytest.mark.parametrize("page, new", [(p, new) for p in DOZEN for new in DOZEN[p]])
-def test_a_mutant_is_caught(page, new):
-    mutant = next(mutant for mutant in mutants(page) if mutant.new == new)
-    assert not listed(mutant, equivalents())
-    assert caught(mutant)
-
-
-def test_the_exercises_as_they_are_survive():
-    assert not judge(recorded("exercises"))
-
-
-def test_a_fork_is_judged_as_a_process_of_its_own():
-    notebook = recorded("layers-without-parameters")
-    notebook.cells = code_cells(notebook)[:3]
-    notebook.cells[1].source = "1 / 0"
-    notebook.cells[2].source = "import tempfile\nfolder = tempfile.TemporaryDirectory()"
-    verdicts = []
-    for run in (warm_pytest.warm, warm_pytest.cold):
-        with written(notebook) as path, TemporaryDirectory() as folder:
-            arguments = ["--nbval", path, "-rA", "-p", "no:xdist"]
-            code, printed = run(arguments, os.environ | {"TMPDIR": folder})
-            assert os.listdir(folder) == []
-        verdicts.append((code, re.findall(r"^([A-Z]+) .*(Cell \d+)", printed, re.M)))
-    assert verdicts[0] == verdicts[1]
-    assert verdicts[0][0] == 1 and len(verdicts[0][1]) == 3
-
-
-def test_what_changes_nothing_survives():
-    first = next(mutants("layers-without-parameters"))
-    source = first.source.replace("pass", "return x - x.mean()  # the same")
-    assert source != first.source
-    assert not caught(Mutant(first.page, first.cell, first.definition, "", "", source))
-
-
-def test_every_equivalent_mutant_exists_and_has_a_reason():
-    for entry in equivalents():
-        assert len(entry["why"]) > 20
-        assert (ROOT / "book" / f"{entry['page']}.ipynb").exists()
-        assert set(entry) <= {"page", "cell", "definition", "old", "new", "why"}
-        assert len(entry) > 2, "a whole page is not equivalent"
-    pages = {entry["page"] for entry in equivalents()}
-    assert stale(equivalents(), [mutant for page in pages for mutant in mutants(page)]) == []
-
-
-def test_an_entry_without_a_mutant_is_stale():
-    [page, *_] = DOZEN
-    found = list(mutants(page))
-    there, nowhere = {"page": page, "new": found[0].new}, {"page": page, "new": "nothing"}
-    assert stale([there, nowhere], found) == [nowhere]
-
-
-def test_a_page_that_is_not_there_is_named():
-    run = subprocess.run(
-        [sys.executable, "-m", "tools.mutants", "nowhere"], cwd=ROOT, capture_output=True, text=True
+def test_report_lists_survivors_and_stale_entries(notebook, capsys):
+    assert not run_mutants("page", notebook, {"scale: 2.0 * x -> 2.0", "scale: 3.0"})
+    assert capsys.readouterr().out == (
+        "page: 1 equivalent, 3 killed, 1 survived\n"
+        "  survived: scale: return 2.0 * x -> return 2.0 / x\n"
+        "  stale entry in equivalent_mutants.yml: scale: 3.0\n"
     )
-    assert run.returncode != 0 and "no recorded page: nowhere" in run.stderr
+
+
+@pytest.mark.parametrize("entry", ["scale", "scale: return 2.0 * x"])
+def test_equivalent_mutants_are_not_run(notebook, entry, capsys):
+    assert run_mutants("page", notebook, {entry})
+    assert "page: 5 equivalent, 0 killed, 0 survived" in capsys.readouterr().out
+
+
+def test_page_that_fails_unmodified_is_reported(notebook, capsys):
+    notebook.cells[1].source = "scale(2.0)"
+    assert not run_mutants("page", notebook)
+    assert "page: validation fails without a mutant" in capsys.readouterr().out
+
+
+def test_mutant_that_changes_nothing_survives(notebook):
+    mutant = mutants.Mutant(cell=0, source="scale = lambda x: x + x", names=[])
+    assert not mutants.mutant_is_killed("page", notebook, mutant)
+
+
+def test_repeated_definition_is_not_mutated(notebook):
+    repeated = mutants.definitions(cst.parse_module(notebook.cells[0].source))
+    assert not list(generate_mutants(notebook, excluded=repeated))
+
+
+def test_equivalent_mutants_belong_to_recorded_pages():
+    pages = yaml.safe_load(mutants.EQUIVALENT_MUTANTS.read_text("utf-8"))
+    assert [page for page in pages if not (BOOK / f"{page}.ipynb").exists()] == []

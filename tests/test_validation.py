@@ -1,105 +1,92 @@
-"""Proof that validation fails when a layer or a recorded output is wrong."""
+"""Proof that validation fails for wrong layers, wrong outputs, and missing outputs."""
 
-import copy
+import json
 
+import nbformat
 import pytest
-from conftest import Output, same_output
-from tools.mutants import recorded, validate
-from tools.pages import code_cells
+
+from tools.build.notebook import code_cells, read_recorded, tags
+from tools.quality.nbval_plugin import Output, outputs_match
+from tools.quality.validate import failing_cells
 
 WITHOUT = "layers-without-parameters"
 WITH = "layers-with-parameters"
 MANAGING = "managing-parameters"
 
-
-# Beside the mutants of test_mutants.py:
-BROKEN_CODE = {
-    "centring each example": (WITHOUT, "x.mean()", "x.mean(-1, keepdims=True)"),
-    "centring a little too much": (WITHOUT, "x - x.mean()", "1.00001 * (x - x.mean())"),
-    "another seed": (WITHOUT, "seed(0)", "seed(1)"),
-    "no ReLU": (WITH, "return npx.relu(linear)", "return linear"),
-    "a transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
-    "an unfrozen layer": (MANAGING, '"grad_req", "null")\n\nsgd', '"grad_req", "write")\n\nsgd'),
-    "a wrong size": ("inferring-shapes", "(x.shape[-1],)\n\n\nscale", "(len(x),)\n\n\nscale"),
-    "a wrong gradient": ("custom-gradients", "return dy\n", "return 2 * dy\n"),
-    "no bias, compiled": ("speed", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
+WRONG_CODE = {
+    "mean of each example": (WITHOUT, "x.mean()", "x.mean(-1, keepdims=True)"),
+    "slightly wrong scale": (WITHOUT, "x - x.mean()", "1.00001 * (x - x.mean())"),
+    "different seed": (WITHOUT, "seed(0)", "seed(1)"),
+    "missing ReLU": (WITH, "return npx.relu(linear)", "return linear"),
+    "transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
+    "unfrozen layer": (MANAGING, '"grad_req", "null")\n\nsgd', '"grad_req", "write")\n\nsgd'),
+    "wrong shape": ("inferring-shapes", "(x.shape[-1],)\n\n\nscale", "(len(x),)\n\n\nscale"),
+    "wrong gradient": ("custom-gradients", "return dy\n", "return 2 * dy\n"),
+    "missing bias": ("speed", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
 }
 
 
-@pytest.mark.parametrize("name, right, wrong", BROKEN_CODE.values(), ids=BROKEN_CODE)
-def test_a_broken_layer_is_caught(name, right, wrong):
-    notebook = recorded(name)
-    cell = next(c for c in code_cells(notebook) if right in c.source)
+@pytest.mark.parametrize("page, right, wrong", WRONG_CODE.values(), ids=WRONG_CODE)
+def test_wrong_code_fails(page, right, wrong):
+    notebook = read_recorded(page)
+    cell = next(cell for cell in code_cells(notebook) if right in cell.source)
     assert cell.source.count(right) == 1
     cell.source = cell.source.replace(right, wrong)
-    assert validate(notebook, "-x")
+    assert failing_cells(notebook)
 
 
-BROKEN_OUTPUT = {
-    WITHOUT: {
-        "a sign": ("layer(np.array([1, 2, 3, 4, 5]))", "-2.", " 2."),
-        "a word": ("net", "CenteredLayer", "CentredLayer"),
-        "a shape": ("y.shape", "(4, 128)", "(128, 4)"),
-        "the fourth digit": ("y.std()", "0.06583", "0.06584"),
-        "a number less": ("y.mean(axis=1)", "-0.00064628,", ""),
-        "a word for a word": ("nn.Block is gluon.Block", "True", "False"),
-        "a small number": ("x.grad", "-0.2, -0.2]", "-0.2, -0.2001]"),
-    },
-    WITH: {
-        "a type": ("dense(x)", "RuntimeError", "ValueError"),
-        "a message": ("dense.initialize(mx.init.Xavier())", "2D", "3D"),
-        "a name": ("dense.params", "mydense0_bias", "mydense0_bais"),
-        "a count": ("total.backward()", "33", "34"),
-        "a class": ("[type(block)", "'Skip', 'Skip'", "'Skip', 'Sequential'"),
-    },
+# A part of a cell's code, a part of its output, and a wrong replacement for the latter.
+WRONG_OUTPUTS = {
+    WITHOUT: [
+        ("layer(np.array([1, 2, 3, 4, 5]))", "-2.", " 2."),
+        ("net", "CenteredLayer", "CentredLayer"),
+        ("y.shape", "(4, 128)", "(128, 4)"),
+        ("y.std()", "0.06583", "0.06584"),
+        ("y.mean(axis=1)", "-0.00064628,", ""),
+        ("nn.Block is gluon.Block", "True", "False"),
+        ("x.grad", "-0.2, -0.2]", "-0.2, -0.2001]"),
+    ],
+    WITH: [
+        ("dense(x)", "RuntimeError", "ValueError"),
+        ("dense.initialize(mx.init.Xavier())", "2D", "3D"),
+        ("dense.params", "mydense0_bias", "mydense0_bais"),
+        ("total.backward()", "33", "34"),
+        ("[type(block)", "'Skip', 'Skip'", "'Skip', 'Sequential'"),
+    ],
 }
 
 
-@pytest.mark.parametrize("name", BROKEN_OUTPUT)
-def test_a_changed_and_a_missing_output_are_caught(name):
-    notebook = recorded(name)
+@pytest.mark.parametrize("page", WRONG_OUTPUTS)
+def test_wrong_missing_and_unexpected_outputs_fail(page):
+    notebook = read_recorded(page)
     cells = code_cells(notebook)
-    changed = set()
-    for start, right, wrong in BROKEN_OUTPUT[name].values():
-        [number] = [
-            number
-            for number, cell in enumerate(cells)
-            if any(line.startswith(start) for line in cell.source.splitlines()[-2:])
-            and right in str(cell.outputs)
-            and number not in changed
-        ][:1]
-        for output in cells[number].outputs:
-            for place in (output, output.get("data", {})):
-                for key, value in place.items():
-                    if isinstance(value, str):
-                        place[key] = value.replace(right, wrong)
-        changed.add(number)
-    others = [number for number in range(len(cells)) if number not in changed]
-    shown = next(number for number in others if cells[number].outputs)
-    silent = next(number for number in reversed(others) if not cells[number].outputs)
-    cells[silent].outputs = copy.deepcopy(cells[shown].outputs)
-    cells[shown].outputs = []
-    assert validate(notebook) == changed | {shown, silent}
+    expected = set()
+    for code, right, wrong in WRONG_OUTPUTS[page]:
+        outputs = [json.dumps(cell.outputs) if code in cell.source else "" for cell in cells]
+        index = next(index for index, output in enumerate(outputs) if right in output)
+        cells[index].outputs = nbformat.from_dict(json.loads(outputs[index].replace(right, wrong)))
+        expected.add(index)
+    others = [index for index in range(len(cells)) if index not in expected]
+    missing = next(index for index in others if cells[index].outputs)
+    unexpected = next(index for index in reversed(others) if not cells[index].outputs)
+    cells[unexpected].outputs, cells[missing].outputs = cells[missing].outputs, []
+    assert failing_cells(notebook) == expected | {missing, unexpected}
 
 
-def test_a_changed_and_a_missing_exception_are_caught():
-    notebook = recorded(MANAGING)
+def test_wrong_missing_and_unexpected_errors_fail():
+    notebook = read_recorded(MANAGING)
     cells = code_cells(notebook)
-    raising = [
-        number
-        for number, cell in enumerate(cells)
-        if "raises-exception" in cell.metadata.get("tags", [])
-    ]
-    another_type, another_message, *_, none, last = raising
-    cells[another_type].outputs[0].ename = "KeyError"
-    cells[another_message].outputs[0].evalue += " "
-    cells[none].source = "None"
+    raising = [index for index, cell in enumerate(cells) if "raises-exception" in tags(cell)]
+    wrong_type, wrong_message, *_, missing, last = raising
     unexpected = last + 1
+    cells[wrong_type].outputs[0].ename = "KeyError"
+    cells[wrong_message].outputs[0].evalue += " "
+    cells[missing].source = "None"
     cells[unexpected].source = "raise ValueError"
-    assert validate(notebook) == {another_type, another_message, none, unexpected}
+    assert failing_cells(notebook) == {wrong_type, wrong_message, missing, unexpected}
 
 
-SAME = [
+EQUAL_UP_TO_ROUNDING = [
     ("array(3.490e-10)", "array(-3.2e-10)"),
     ("array([1.0000001, 2.])", "array([1., 2.])"),
     ("[ 0.5       -0.25]", "[ 0.50000001 -0.25      ]"),
@@ -108,44 +95,31 @@ SAME = [
     ("nan", "nan"),
 ]
 DIFFERENT = [
-    ("0.0009123", "0.0009129"),
-    ("0.0009123", "-0.0009123"),
-    ("1.234", "1.235"),
-    ("9.998", "9.999"),
-    ("-2.", "-2.00002"),
-    ("0.5", "0.5 0.5"),
-    ("[0.5]", "[[0.5]]"),
-    ("0.", "2e-06"),
-    ("0.0", "0"),
-    ("3", "3.0"),
-    ("(2, 3)", "(3, 2)"),
-    ("int32 7", "int64 7"),
-    ("1000000", "1000001"),
-    ("1.9.1", "1.9.2"),
-    ("dense0_weight", "dense1_weight"),
-    ("nan", "0.0"),
-    ("inf", "-inf"),
-    ("(0.5+1.5j)", "(0.5-1.5j)"),
-    ("two words", "twowords"),
+    ("0.0009123", "0.0009129"), ("0.0009123", "-0.0009123"), ("1.234", "1.235"),
+    ("9.998", "9.999"), ("-2.", "-2.00002"), ("0.5", "0.5 0.5"), ("[0.5]", "[[0.5]]"),
+    ("0.", "2e-06"), ("0.0", "0"), ("3", "3.0"), ("(2, 3)", "(3, 2)"), ("int32 7", "int64 7"),
+    ("1000000", "1000001"), ("1.9.1", "1.9.2"), ("dense0_weight", "dense1_weight"),
+    ("nan", "0.0"), ("inf", "-inf"), ("(0.5+1.5j)", "(0.5-1.5j)"), ("two words", "twowords"),
     ("a\nb", "a b"),
-]
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("a, b", SAME)
-def test_rounding_is_forgiven(a, b):
-    assert same_output(a, b) and same_output(b, a)
+@pytest.mark.parametrize("a, b", EQUAL_UP_TO_ROUNDING)
+def test_outputs_match_up_to_rounding(a, b):
+    assert outputs_match(a, b) and outputs_match(b, a)
 
 
 @pytest.mark.parametrize("a, b", DIFFERENT)
-def test_anything_else_is_not(a, b):
-    assert not same_output(a, b) and not same_output(b, a)
+def test_different_outputs_do_not_match(a, b):
+    assert not outputs_match(a, b) and not outputs_match(b, a)
 
 
-def test_how_far_a_number_is_off_is_written_down(tmp_path, monkeypatch):
-    monkeypatch.setattr(Output, "deviations", tmp_path / "deviations")
-    recorded = Output("[0.5 4.0]", "page")
-    assert recorded == "[0.5 4.000004]" and recorded == "[0.5 4.0]"
-    assert recorded != "[0.5 4.1]" and recorded != "[0.5 4.0 1.0]"
-    lines = (tmp_path / "deviations").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["page"] * 2
-    assert [float(line.split()[1]) for line in lines] == [pytest.approx(1e-6, rel=1e-3), 0]
+def test_deviation_of_matching_outputs_is_logged(tmp_path, monkeypatch):
+    log = tmp_path / "deviations"
+    monkeypatch.setattr(Output, "deviation_log", log)
+    output = Output("[0.5 4.0]", "page")
+    assert output == "[0.5 4.000004]" and output == "[0.5 4.0]"
+    assert output != "[0.5 4.1]" and output != "[0.5 4.0 1.0]"
+    pages, deviations = zip(*map(str.split, log.read_text().splitlines()))
+    assert pages == ("page", "page")
+    assert list(map(float, deviations)) == [pytest.approx(1e-6, rel=1e-3), 0]

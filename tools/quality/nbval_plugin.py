@@ -12,7 +12,6 @@ from pathlib import Path
 
 import nbval.kernel
 import nbval.plugin
-import pytest
 from jupyter_client.manager import KernelManager
 
 from tools.build.kernels import kernel_environment
@@ -104,14 +103,6 @@ def sanitize(cell, text):
 # nbval 0.11 offers no other hook for comparing outputs or choosing the kernel manager.
 nbval.plugin.IPyNbCell.sanitize = sanitize
 nbval.kernel.KernelManager = IPCKernelManager
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Keep each notebook on one xdist worker, because its cells share a kernel."""
-    for item in items:
-        if item.path.suffix == ".ipynb":
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def pytest_addoption(parser):

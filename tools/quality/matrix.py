@@ -1,0 +1,74 @@
+"""Validate the pages with other processors, numbers of threads, engines, and so on.
+
+Print for each setting how long validation took, the largest relative deviation of a number
+from the recorded one, and pytest's last line.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from tools.project import ROOT
+from tools.quality.nbval_plugin import RELATIVE_TOLERANCE
+
+# Each setting, with the flag of a processor that can run it. OpenBLAS and oneDNN don't check.
+SETTINGS = {
+    "": None,
+    "OPENBLAS_CORETYPE=Prescott": "pni",
+    "OPENBLAS_CORETYPE=Nehalem": "sse4_2",
+    "OPENBLAS_CORETYPE=Sandybridge": "avx",
+    "OPENBLAS_CORETYPE=Haswell": "avx2",
+    "OPENBLAS_CORETYPE=SkylakeX": "avx512f",
+    "DNNL_MAX_CPU_ISA=SSE41": "sse4_1",
+    "DNNL_MAX_CPU_ISA=AVX2": "avx2",
+    "OMP_NUM_THREADS=1": None,
+    "OMP_NUM_THREADS=2": None,
+    "OMP_NUM_THREADS=4": None,
+    "MXNET_ENGINE_TYPE=NaiveEngine": None,
+    "LC_ALL=C": None,
+    "HOME=/dev/null/none": None,  # a folder that even root can't create
+}
+COMMAND = "-m pytest --nbval book -n auto --dist loadfile -q -p no:cacheprovider --deviations"
+
+
+def processor_flags():
+    """Return the flags of the processor on Linux; an empty set elsewhere."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+
+
+def validate(setting):
+    """Validate the pages with an environment variable, given as "NAME=VALUE", or without.
+
+    Return the largest relative deviation, pytest's last line, and its exit code.
+    """
+    env = os.environ | dict([setting.split("=")] if setting else [])
+    with NamedTemporaryFile("r") as log:
+        command = [sys.executable, *COMMAND.split(), log.name]
+        run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        deviations = [float(line.split()[-1]) for line in log]
+    last_line = (run.stdout + run.stderr).strip().splitlines()[-1]
+    return max(deviations, default=0), last_line, run.returncode
+
+
+def main():
+    flags, exit_codes = processor_flags(), []
+    print(f"{'':32}{'seconds':>8}{'deviation':>11}  (tolerance: {RELATIVE_TOLERANCE})")
+    for setting, flag in SETTINGS.items():
+        print(f"{setting or 'no setting':32}", end="", flush=True)
+        if flag and flag not in flags:
+            print(f"{'':19}  not on this processor, which has no {flag}")
+            continue
+        start = time.perf_counter()
+        deviation, summary, exit_code = validate(setting)
+        print(f"{time.perf_counter() - start:>8.0f}{deviation:>11.1e}  {summary}", flush=True)
+        exit_codes.append(exit_code)
+    sys.exit(any(exit_codes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Validate a notebook that isn't one of the pages, such as a page with a change in its code."""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from tempfile import NamedTemporaryFile
+
+import nbformat
+
+from tools.project import BUILD, ROOT
+
+
+@contextmanager
+def temporary_notebook(notebook):
+    """Yield the path of a file that holds the notebook; delete it afterwards."""
+    folder = BUILD / "notebooks"  # in the project, so that pytest loads our conftest.py
+    folder.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=folder) as file:
+        nbformat.write(notebook, file)
+        file.flush()
+        yield file.name
+
+
+def run_pytest(*arguments, **environment):
+    """Run pytest in the project's root; return its exit code, 0 or 1, and its output.
+
+    Raise RuntimeError if the tests couldn't run to their end.
+    """
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    run = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
+    )
+    if run.returncode not in (0, 1):
+        raise RuntimeError(run.stdout + run.stderr)
+    return run.returncode, run.stdout
+
+
+def failing_cells(notebook):
+    """Return the indices of the code cells whose outputs nbval can't reproduce."""
+    with temporary_notebook(notebook) as path:
+        _, output = run_pytest("--nbval", path, "-rfE")
+    return {int(index) for index in re.findall(r"^FAILED .*Cell (\d+)", output, re.MULTILINE)}
