@@ -1,21 +1,22 @@
-/* Runs the page's code cells on the reader's own kernel. Only `make live` adds this
- * script to a page. Thebe brings the editor, the kernel's protocol and the outputs. */
+/* Run the page's code cells in the reader's own kernel. `make live` adds this script to each
+ * page. Thebe has the editor, the kernel's protocol, and the display of outputs. */
 (async () => {
   "use strict";
-  const KEY = "kernel token";
-  const GONE = "The server is gone. You can read on; to run code, start “make live” again.";
-  const NO_TOKEN = "To run code, open the address that “make live” printed last.";
-  const FRESH = "Ready. A new kernel knows nothing yet: run the page from its top.";
+  const TOKEN_KEY = "kernel token";
+  const SERVER_STOPPED =
+    "The server has stopped. You can keep reading; to run code, start “make live” again.";
+  const TOKEN_MISSING = "To run code, open the address that “make live” printed last.";
+  const NEW_KERNEL = "Ready. The new kernel is empty, so run the page from the top.";
 
-  // The token comes in the address, where nobody else should see it for long.
+  // Remove the token from the address bar and the history, where others might see it.
   if (location.hash.startsWith("#token=")) {
-    localStorage.setItem(KEY, location.hash.slice(7));
+    localStorage.setItem(TOKEN_KEY, location.hash.slice(7));
     history.replaceState(null, "", location.pathname + location.search);
   }
-  const token = localStorage.getItem(KEY);
+  const token = localStorage.getItem(TOKEN_KEY);
   const page = location.pathname.slice(1);
-  const blocks = [...document.querySelectorAll("div.cell:has(div.cell_input)")];
-  if (!blocks.length) return;
+  const cellNodes = [...document.querySelectorAll("div.cell:has(div.cell_input)")];
+  if (!cellNodes.length) return;
 
   await new Promise((resolve, reject) => {
     const script = document.createElement("script");
@@ -24,7 +25,7 @@
   });
   const { thebe, thebeCore } = window;
 
-  function element(parent, name, className, attributes = {}) {
+  function addElement(parent, name, className, attributes = {}) {
     const node = document.createElement(name);
     node.className = className;
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -32,175 +33,178 @@
     return node;
   }
 
-  function button(parent, text, action, label = text) {
-    const node = element(parent, "button", "live-button", { type: "button", "aria-label": label });
-    node.textContent = text;
-    node.onclick = action;
-    return node;
+  function addButton(parent, text, action, label = text) {
+    const attributes = { type: "button", "aria-label": label };
+    const button = addElement(parent, "button", "live-button", attributes);
+    button.textContent = text;
+    button.onclick = action;
+    return button;
   }
 
-  // The bar: the kernel's state in words, and what concerns the whole page.
+  // The bar above the page shows the kernel's state and the buttons for the whole page.
 
-  const article = document.querySelector("article");
-  const bar = element(article, "section", "live-bar", { "aria-label": "Kernel" });
-  article.prepend(bar);
-  const state = element(bar, "p", "live-state", { role: "status" });
-  const startButton = button(bar, "Start the kernel", () => run([]));
-  const controls = element(bar, "span", "live-buttons", { hidden: "" });
-  const runAll = button(controls, "Run all", () => run(cells), "Run all cells");
-  button(controls, "Interrupt", interrupt, "Interrupt the running cell");
-  button(controls, "Restart", restart, "Restart the kernel");
-  button(bar, "Reset page", resetPage, "Reset page: bring back its code and outputs");
+  const container = document.querySelector(".article-container");
+  const bar = addElement(container, "section", "live-bar", { "aria-label": "Kernel" });
+  container.prepend(bar);
+  const status = addElement(bar, "p", "live-state", { role: "status" });
+  const startButton = addButton(bar, "Start the kernel", () => runCells([]));
+  const kernelButtons = addElement(bar, "span", "live-buttons", { hidden: "" });
+  const runAll = addButton(kernelButtons, "Run all", () => runCells(cells), "Run all cells");
+  addButton(kernelButtons, "Interrupt", interrupt, "Interrupt the running cell");
+  addButton(kernelButtons, "Restart", restart, "Restart the kernel");
+  addButton(bar, "Reset page", resetPage, "Reset page: restore its code and outputs");
 
-  function say(kind, text) {
-    bar.dataset.state = kind;
-    state.textContent = text;
+  function setStatus(state, text) {
+    bar.dataset.state = state;
+    status.textContent = text;
   }
 
-  function showControls(started) {
-    const focused = bar.contains(document.activeElement);
-    startButton.hidden = started;
-    controls.hidden = !started;
-    if (focused) (started ? runAll : startButton).focus();
+  function showKernelButtons(kernelRuns) {
+    const hadFocus = bar.contains(document.activeElement);
+    startButton.hidden = kernelRuns;
+    kernelButtons.hidden = !kernelRuns;
+    if (hadFocus) (kernelRuns ? runAll : startButton).focus();
   }
 
-  // The kernel.
+  // The kernel
 
   const configuration = thebeCore.api.makeConfiguration({
-    mathjaxUrl: "", // the default is another host
+    mathjaxUrl: "", // the default is on a different host
     serverSettings: { baseUrl: location.origin, token },
   });
   const rendermime = thebeCore.api.makeRenderMimeRegistry(configuration.mathjax);
   let server, session, starting;
 
-  async function ask(path) {
+  /** Return the server's answer as an object; throw an error whose message is for the reader. */
+  async function request(path) {
     const headers = { Authorization: `token ${token}` };
-    const answer = await fetch(path, { headers }).catch(() => {
-      throw Error(GONE);
+    const response = await fetch(path, { headers }).catch(() => {
+      throw Error(SERVER_STOPPED);
     });
-    if (answer.status === 403) throw Error(NO_TOKEN);
-    if (!answer.ok) throw Error(`The server says: ${answer.status} ${answer.statusText}.`);
-    return answer.json();
+    if (response.status === 403) throw Error(TOKEN_MISSING);
+    if (!response.ok) throw Error(`Server error: ${response.status} ${response.statusText}.`);
+    return response.json();
   }
 
-  /** Whether there is a kernel, now or in a moment; says why not. */
-  async function start() {
-    starting ??= connect().catch((error) => end(error.message ?? error));
+  /** Start the kernel unless it runs; return its session, or null after showing the reason. */
+  async function ensureKernel() {
+    starting ??= startKernel().catch((error) => endSession(error.message ?? error));
     await starting;
     return session;
   }
 
-  async function connect() {
-    say("starting", "Starting …");
-    await ask("/api/status");
+  async function startKernel() {
+    setStatus("starting", "Starting …");
+    await request("/api/status");
     if (!server) {
       server = thebeCore.api.connectToJupyter(configuration);
       await server.ready;
-      server.sessionManager.connectionFailure.connect(() => ask("/api/status").catch(lose));
+      server.sessionManager.connectionFailure.connect(checkServer);
     }
-    // A page that is loaded again finds its kernel by this path.
+    // The path lets the page find its kernel when it is loaded again.
     session = await server.startNewSession(rendermime, { kernelName: "python3", path: page });
     const { kernel } = session;
     await kernel.info;
-    kernel.statusChanged.connect((_, status) => kernelChanged(status));
+    kernel.statusChanged.connect((_, status) => kernelStatusChanged(status));
     kernel.connectionStatusChanged.connect((_, status) => connectionChanged(status));
     notebook.attachSession(session);
-    showControls(true);
-    say("ready", "Ready.");
+    showKernelButtons(true);
+    setStatus("ready", "Ready.");
   }
 
-  /** The session has ended, for the reason given; the page stays. */
-  function end(reason) {
+  function endSession(reason) {
     const ended = session;
     session = starting = null;
     ended?.dispose();
-    showControls(false);
-    say("failed", reason);
+    showKernelButtons(false);
+    setStatus("failed", reason);
   }
 
-  const lose = (error) => session && end(error.message);
+  const endSessionAfter = (error) => session && endSession(error.message);
+  const checkServer = () => request("/api/status").catch(endSessionAfter);
 
-  let died = false;
-  function kernelChanged(status) {
+  let kernelDied = false;
+  function kernelStatusChanged(status) {
     if (status === "autorestarting") {
-      died = true;
-      say("starting", "The kernel died. Another one is starting …");
-    } else if (status === "idle" && died) {
-      died = false;
-      say("ready", `The kernel died. ${FRESH}`);
+      kernelDied = true;
+      setStatus("starting", "The kernel died. Starting a new one …");
+    } else if (status === "idle" && kernelDied) {
+      kernelDied = false;
+      setStatus("ready", `The kernel died. ${NEW_KERNEL}`);
     } else if (status === "dead") {
-      end("The kernel died.");
-      ask("/api/status").catch((error) => say("failed", error.message));
+      endSession("The kernel died.");
+      request("/api/status").catch((error) => setStatus("failed", error.message));
     }
   }
 
   function connectionChanged(status) {
     if (status !== "connected") {
-      say("lost", "Disconnected, trying again …");
-      ask("/api/status").catch(lose);
+      setStatus("lost", "Connection lost. Reconnecting …");
+      checkServer();
     } else if (bar.dataset.state === "lost") {
-      say(working ? "running" : "ready", working ? "Running …" : "Ready.");
+      setStatus(running ? "running" : "ready", running ? "Running …" : "Ready.");
     }
   }
 
   let interrupted = false;
   function interrupt() {
-    empty(queue);
+    clearQueue();
     interrupted = true;
-    session.kernel.interrupt().catch(lose);
+    session.kernel.interrupt().catch(endSessionAfter);
   }
 
   async function restart() {
-    empty(queue);
-    say("starting", "Restarting …");
+    clearQueue();
+    setStatus("starting", "Restarting …");
     try {
       await session.restart();
       await session.kernel.info;
-      say("ready", FRESH);
+      setStatus("ready", NEW_KERNEL);
     } catch (error) {
-      end(`Not restarted: ${error.message}`);
+      endSession(`The kernel could not be restarted: ${error.message}`);
     }
   }
 
-  // Cells run one at a time, in the order in which they were asked for.
+  // Cells run one at a time, in the order of the requests.
 
   const queue = [];
-  let working = false;
+  let running = false;
 
-  function empty(queue) {
-    for (const cell of queue.splice(0)) cell.say("not run");
+  function clearQueue() {
+    for (const cell of queue.splice(0)) cell.setNote("not run");
   }
 
-  async function run(wanted) {
-    for (const cell of wanted) {
+  async function runCells(requested) {
+    for (const cell of requested) {
       if (queue.includes(cell)) continue;
       queue.push(cell);
-      cell.say("waiting");
+      cell.setNote("waiting");
     }
-    if (working) return;
-    working = true;
-    let problem = "";
-    if (await start())
-      while (queue.length && session && !problem) {
-        say("running", `Running cell ${queue[0].number} …`);
+    if (running) return;
+    running = true;
+    let failure = "";
+    if (await ensureKernel())
+      while (queue.length && session && !failure) {
+        setStatus("running", `Running cell ${queue[0].number} …`);
         interrupted = false;
-        problem = await queue.shift().run();
-        // What was asked for after an interruption is not stopped by it.
-        if (interrupted && queue.length) problem = "";
+        failure = await queue.shift().run();
+        // An interruption clears the queue, so these cells were requested after it.
+        if (interrupted && queue.length) failure = "";
       }
-    if (bar.dataset.state === "running") say("ready", `Ready. ${problem}`);
-    working = false;
-    empty(queue);
+    if (bar.dataset.state === "running") setStatus("ready", `Ready. ${failure}`);
+    running = false;
+    clearQueue();
   }
 
-  // The cells.
+  // The cells
 
-  const seen = {};
-  const cells = blocks.map((block, index) => {
-    const source = block.querySelector(".cell_input pre").textContent.trim();
-    // An edit belongs to this text; another text in its place knows nothing of it.
-    seen[source] = (seen[source] ?? 0) + 1;
-    return { block, source, number: index + 1, key: `edit ${page} ${seen[source]} ${source}` };
+  const occurrences = {};
+  const cells = cellNodes.map((node, index) => {
+    const source = node.querySelector(".cell_input pre").textContent.trim();
+    // An edit is stored for this source, so that it is not applied to a later version of it.
+    occurrences[source] = (occurrences[source] ?? 0) + 1;
+    const key = `edit ${page} ${occurrences[source]} ${source}`;
+    return { node, source, number: index + 1, key };
   });
   const notebook = thebeCore.api.setupNotebookFromBlocks(
     cells.map(({ source, number }) => ({ id: `cell-${number}`, source })),
@@ -209,28 +213,28 @@
   );
 
   for (const cell of cells) {
-    const { block, number } = cell;
+    const { node, number } = cell;
     const core = notebook.getCellById(`cell-${number}`);
-    const expectsError = block.classList.contains("tag_raises-exception");
-    const input = block.querySelector(".cell_input > div");
-    const recorded = block.querySelector(".cell_output");
+    const expectsError = node.classList.contains("tag_raises-exception");
+    const recorded = node.querySelector(".cell_output");
     const alt = recorded?.querySelector("img")?.alt;
+    const caption = recorded?.querySelector("figcaption");
+    // Links to the figure have to work while the recorded output is hidden.
+    if (caption) [node.id, caption.parentElement.id] = [caption.parentElement.id, ""];
 
-    const tools = element(block, "div", "live-tools live-buttons");
-    const note = element(tools, "span", "live-note");
-    const runButton = button(tools, "Run", () => run([cell]), `Run cell ${number}`);
-    if (number > 1)
-      button(tools, "Run to here", () => run(cells.slice(0, number)), `Run cells 1 to ${number}`);
-    const resetButton = button(tools, "Reset code", reset, `Reset the code of cell ${number}`);
-    const swapButton = button(tools, "", () => show(output.hidden));
-    const output = element(block, "div", "live-output", {
+    const tools = addElement(node, "div", "live-tools live-buttons");
+    const note = addElement(tools, "span", "live-note");
+    const runButton = addButton(tools, "Run", () => runCells([cell]), `Run cell ${number}`);
+    const runToHere = () => runCells(cells.slice(0, number));
+    if (number > 1) addButton(tools, "Run to here", runToHere, `Run cells 1 to ${number}`);
+    const resetButton = addButton(tools, "Reset code", resetCode, `Reset code of cell ${number}`);
+    const swapButton = addButton(tools, "", () => showOwnOutput(output.hidden));
+    const output = addElement(node, "div", "cell_output live-output", {
       role: "group",
       "aria-label": `Output of cell ${number}`,
     });
     recorded?.before(tools, output);
-    show(false);
-    swapButton.hidden = true;
-    note.textContent = `Cell ${number}`;
+    showOriginal();
 
     thebe.renderAllCells(
       {
@@ -242,98 +246,109 @@
         },
       },
       notebook,
-      [{ id: core.id, placeholders: { source: input, output } }],
+      [{ id: core.id, placeholders: { source: node.querySelector(".cell_input pre"), output } }],
     );
-    const editor = block.querySelector(".CodeMirror").CodeMirror;
+    const editor = node.querySelector(".CodeMirror").CodeMirror;
     editor.setOption("extraKeys", {
       ...editor.getOption("extraKeys"), // Thebe's, for completion
-      "Shift-Enter": () => void run([cell]),
+      "Shift-Enter": () => void runCells([cell]),
       Tab: false,
       "Shift-Tab": false,
       Esc: () => runButton.focus(),
     });
-    editor.on("change", edited);
+    editor.on("change", saveEdit);
     editor.setValue(localStorage.getItem(cell.key) ?? cell.source);
 
-    // Who tabs through the page passes by; who began to edit indents.
-    const indenting = {
+    // Tab leaves the editor until the reader clicks or types in it; from then on, it indents.
+    const indentKeys = {
       Tab: () => editor.execCommand(editor.somethingSelected() ? "indentMore" : "insertSoftTab"),
       "Shift-Tab": "indentLess",
     };
-    const pass = () => void editor.removeKeyMap(indenting);
-    const edit = () => pass() ?? editor.addKeyMap(indenting);
-    editor.on("mousedown", edit);
-    editor.on("keydown", (_, event) => ["Tab", "Shift"].includes(event.key) || edit());
-    editor.on("blur", pass);
+    const stopIndenting = () => editor.removeKeyMap(indentKeys);
+    function startIndenting() {
+      stopIndenting();
+      editor.addKeyMap(indentKeys);
+    }
+    editor.on("mousedown", startIndenting);
+    editor.on("keydown", (_, event) => ["Tab", "Shift"].includes(event.key) || startIndenting());
+    editor.on("blur", stopIndenting);
 
-    function edited() {
+    function saveEdit() {
       const code = editor.getValue();
       if (code === cell.source) localStorage.removeItem(cell.key);
       else localStorage.setItem(cell.key, code);
       resetButton.hidden = code === cell.source;
     }
 
-    function reset() {
+    function resetCode() {
       editor.setValue(cell.source);
       editor.focus();
     }
 
-    /** Show the reader's own output, or the recorded one. */
-    function show(own) {
+    /** Show the output of the reader's own run, or the recorded output. */
+    function showOwnOutput(own) {
       output.hidden = !own;
       if (recorded) recorded.hidden = own;
       swapButton.textContent = own ? "Recorded output" : "My output";
       swapButton.setAttribute("aria-label", `${swapButton.textContent} of cell ${number}`);
     }
 
+    function showOriginal() {
+      showOwnOutput(false);
+      swapButton.hidden = true;
+      note.textContent = `Cell ${number}`;
+    }
+
     Object.assign(cell, {
-      say: (text) => (note.textContent = `Cell ${number}: ${text}`),
+      setNote: (text) => (note.textContent = `Cell ${number}: ${text}`),
 
       isEdited: () => !resetButton.hidden,
 
       reset() {
         editor.setValue(cell.source);
         core.clear();
-        show(false);
-        swapButton.hidden = true;
-        note.textContent = `Cell ${number}`;
+        showOriginal();
       },
 
-      /** Run the cell; returns why none should follow, or "". */
+      /** Run the cell; return the reason why no further cell should run, or "". */
       async run() {
-        cell.say("running");
-        // The page below stays where it is until there is something to show.
+        cell.setNote("running");
+        // Keep the height of the previous output, so that the page below doesn't jump.
         output.style.minHeight = `${(output.hidden ? recorded : output)?.offsetHeight ?? 0}px`;
-        show(true);
+        showOwnOutput(true);
         swapButton.hidden = !recorded;
-        const began = performance.now();
+        const start = performance.now();
         const result = await core.execute();
-        const seconds = ((performance.now() - began) / 1000).toFixed(2);
+        const seconds = ((performance.now() - start) / 1000).toFixed(2);
         output.style.minHeight = "";
-        for (const figure of output.querySelectorAll("img"))
-          figure.alt = (!cell.isEdited() && alt) || `Figure of cell ${number}`;
+        for (const image of output.querySelectorAll("img")) {
+          image.className = "align-center";
+          image.alt = (!cell.isEdited() && alt) || `Figure of cell ${number}`;
+          if (caption && !cell.isEdited()) image.after(caption.cloneNode(true));
+        }
         if (result === null) {
-          core.clear(); // of Thebe's advice to reload the page
-          cell.say("stopped");
+          core.clear(); // removes Thebe's advice to reload the page
+          cell.setNote("stopped");
           return `Cell ${number} was stopped.`;
         }
-        const name = result.error?.at(-1).ename;
-        cell.say(name ? `${name} after ${seconds} s` : `ran in ${seconds} s`);
-        return name && !expectsError ? `Cell ${number} raised ${name}.` : "";
+        const error = result.error?.at(-1).ename;
+        cell.setNote(error ? `${error} after ${seconds} s` : `ran in ${seconds} s`);
+        return error && !expectsError ? `Cell ${number} raised ${error}.` : "";
       },
     });
   }
 
   function resetPage() {
-    if (cells.some((cell) => cell.isEdited()) && !confirm("Discard your code on this page?")) return;
+    const isEdited = cells.some((cell) => cell.isEdited());
+    if (isEdited && !confirm("Discard your changes to the code of this page?")) return;
     for (const cell of cells) cell.reset();
   }
 
-  say("off", "The kernel is not started.");
+  setStatus("off", "The kernel is not running.");
   try {
-    const running = await ask("/api/sessions");
-    if (running.some((other) => other.path === page)) run([]);
+    const sessions = await request("/api/sessions");
+    if (sessions.some(({ path }) => path === page)) runCells([]);
   } catch (error) {
-    say("off", error.message);
+    setStatus("off", error.message);
   }
 })();

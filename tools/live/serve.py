@@ -1,7 +1,7 @@
-"""Serve the built site with a kernel behind its code cells: what `make live` runs.
+"""Serve the built site with running code cells, which is what `make live` does.
 
-A Jupyter server for this machine alone. Whoever is on it may read the pages, which get
-one more script and style on their way out; everything else wants the token.
+The server is a Jupyter server that only this machine can reach. Anyone on the machine can
+read the pages, to which it adds a script and a style sheet; everything else needs the token.
 """
 
 import os
@@ -21,27 +21,28 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+from tools.project import BOOK, ROOT, SITE
+
+ASSETS = ROOT / "tools" / "live"
 THEBE = ROOT / ".venv" / "live" / "node_modules" / "thebe" / "lib"
-POLICY = re.compile(rb'<meta http-equiv="Content-Security-Policy"[^>]*>')
-LIVE = b"""
-<link rel="stylesheet" href="/live/live.css" />
+PAGE_POLICY = re.compile(rb'<meta http-equiv="Content-Security-Policy"[^>]*>')
+LIVE_ASSETS = b"""
+<link rel="stylesheet" href="/live/live.css">
 <script defer src="/live/live.js"></script>
 </head>"""
 HEADERS = {
-    "Cache-Control": "no-cache",  # the page may be built anew
+    "Cache-Control": "no-cache",  # the site may be rebuilt while we serve it
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # In place of the page's own, which has no room for an editor: whatever a cell
-    # prints, the page asks nobody else and sits in nobody's frame.
+    # Replaces the page's own policy, which is too strict for the editor. Whatever a cell
+    # outputs, the page can't load from or send to other hosts and can't be framed.
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data: blob:;"
     " frame-ancestors 'none'",
 }
 
 
-class Files(StaticFileHandler):
-    """Files for everybody."""
+class PublicFiles(StaticFileHandler):
+    """A file handler that needs no token."""
 
     def set_extra_headers(self, path):
         for name, value in HEADERS.items():
@@ -56,35 +57,42 @@ class Files(StaticFileHandler):
         await super().head(path)
 
 
-class Site(Files):
-    """The built site, each page of it with what makes it live."""
+class LivePages(PublicFiles):
+    """The built site, with the script and the style sheet added to its pages."""
 
     @classmethod
     def get_content(cls, abspath, start=None, end=None):
         data = Path(abspath).read_bytes()
         if abspath.endswith(".html"):
-            data = POLICY.sub(b"", data).replace(b"</head>", LIVE, 1)
+            data = PAGE_POLICY.sub(b"", data).replace(b"</head>", LIVE_ASSETS, 1)
         return data[start:end]
 
     def get_content_size(self):
         return len(self.get_content(self.absolute_path))
 
 
-class Door(RequestHandler):
-    """Gives the token to the browser that we open, once: `ps` shows its address."""
+class OneTimeLogin(RequestHandler):
+    """Redirect to the address with the token, once.
 
-    def initialize(self, keys):
-        self.keys = keys
+    The browser that we open gets a one-time key in its address instead of the token because
+    other users can see the arguments of its command.
+    """
+
+    def initialize(self, logins):
+        self.logins = logins
 
     @allow_unauthenticated
     def get(self, key):
-        if key not in self.keys:
+        if key not in self.logins:
             raise HTTPError(404)
-        self.redirect(self.keys.pop(key))
+        self.redirect(self.logins.pop(key))
 
 
-class TokenAlone(IdentityProvider):
-    """The token, from our own pages: no cookie, which goes to every port of a machine."""
+class TokenOnly(IdentityProvider):
+    """Accept only the token, and only from our own pages.
+
+    Cookies aren't used because browsers send them to all ports of a host.
+    """
 
     def get_token(self, handler):
         origin = handler.request.headers.get("Origin")
@@ -98,8 +106,12 @@ class TokenAlone(IdentityProvider):
         return None
 
 
-class PromptConnection(ZMQChannelsWebsocketConnection):
-    """Sends a kernel's messages at once; else each waits some 40 ms for the one before."""
+class UndelayedConnection(ZMQChannelsWebsocketConnection):
+    """Send a kernel's messages at once.
+
+    By default, TCP holds each message back until the previous one is acknowledged, which
+    takes about 40 ms.
+    """
 
     def connect(self):
         self.websocket_handler.set_nodelay(True)
@@ -107,7 +119,7 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
 
 
 class LiveServer(ServerApp):
-    """A Jupyter server for the site and its kernels, whatever else is configured."""
+    """A Jupyter server for the site and its kernels that ignores the user's configuration."""
 
     default_services = ("api", "kernels", "kernelspecs", "sessions")
 
@@ -115,26 +127,25 @@ class LiveServer(ServerApp):
         pass
 
     def write_server_info_file(self):
-        pass  # the token is in it
+        pass  # it would contain the token
 
     def init_signal(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop(from_signal=True))
 
 
-def welcome(address, token, key):
-    """Tell where the book is, and open a browser where there is a screen."""
+def announce(address, token, key):
+    """Print the book's address; on a desktop, also open it in a browser."""
     print(f"The book, with running cells: {address}/#token={token}")
-    print("The address lets you run code here: keep it to yourself. Ctrl-C stops all.", flush=True)
+    print("Anyone who has this address can run code as you. Ctrl-C stops the server.", flush=True)
     if sys.platform == "darwin" or {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        threading.Thread(
-            target=webbrowser.open, args=[f"{address}/open/{key}"], daemon=True
-        ).start()
+        login = f"{address}/open/{key}"
+        threading.Thread(target=webbrowser.open, args=[login], daemon=True).start()
 
 
-def main(folder):
-    """Serve until a signal comes. The kernels run, and all else is written, in `folder`."""
-    shutil.copy(ROOT / "book" / "matplotlibrc", folder)
+def serve(folder):
+    """Serve until a signal arrives. Kernels run in `folder`, and all files are written there."""
+    shutil.copy(BOOK / "matplotlibrc", folder)
     for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
         os.environ[variable] = tempfile.mkdtemp(dir=folder)
 
@@ -144,32 +155,32 @@ def main(folder):
         port=8890,
         root_dir=folder,
         default_url="/book/index.html",
-        identity_provider_class=TokenAlone,
-        kernel_websocket_connection_class=PromptConnection,
+        identity_provider_class=TokenOnly,
+        kernel_websocket_connection_class=UndelayedConnection,
         open_browser=False,
         no_browser_open_file=True,
-        allow_root=True,  # as in a container
+        allow_root=True,  # containers often run as root
         log_level="ERROR",
     )
     server.config.IdentityProvider.token = token
     server.config.KernelManager.transport_encryption = "auto"
-    server.config.MappingKernelManager.cull_idle_timeout = 600  # its page is closed
+    server.config.MappingKernelManager.cull_idle_timeout = 600  # seconds after a page is closed
     server.initialize(argv=[], find_extensions=False)
 
-    keys = {secrets.token_urlsafe(): f"/#token={token}"}
-    files = [
-        (r"/live/(live\.(?:css|js))", Files, {"path": str(HERE)}),
-        (r"/live/thebe/(.*)", Files, {"path": str(THEBE)}),
-        (r"/open/(.*)", Door, {"keys": keys}),
-        (r"/(?!api\b|static/)(.+)", Site, {"path": str(ROOT / "_build" / "html")}),
+    key = secrets.token_urlsafe()
+    handlers = [
+        (r"/live/(live\.(?:css|js))", PublicFiles, {"path": str(ASSETS)}),
+        (r"/live/thebe/(.*)", PublicFiles, {"path": str(THEBE)}),
+        (r"/open/(.*)", OneTimeLogin, {"logins": {key: f"/#token={token}"}}),
+        (r"/(?!api\b|static/)(.+)", LivePages, {"path": str(SITE)}),
     ]
-    server.web_app.add_handlers(".*", files)
+    server.web_app.add_handlers(".*", handlers)
 
-    # Jupyter binds its port in a callback of its own, before this one.
-    server.io_loop.add_callback(welcome, f"http://127.0.0.1:{server.port}", token, *keys)
+    # Jupyter binds its port in a callback too, which runs before this one.
+    server.io_loop.add_callback(announce, f"http://127.0.0.1:{server.port}", token, key)
     server.start()
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="live-") as folder:
-        main(folder)
+        serve(folder)

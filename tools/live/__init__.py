@@ -1,0 +1,1 @@
+"""Serve the site with running code cells (`make live`)."""
