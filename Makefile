@@ -70,7 +70,7 @@ screenshot: html ## take the README's picture of the site (needs Chromium)
 	@$(PYTHON) -m tools.screenshot
 
 lock: .venv/installed ## pin the newest versions that requirements.in allows
-	@.venv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+	@.venv/bin/uv pip compile --quiet --universal --upgrade --python-version $$(sed s/python-// binder/runtime.txt) \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.txt requirements.in
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 x86_64-apple-darwin; do \
@@ -81,7 +81,7 @@ lock: .venv/installed ## pin the newest versions that requirements.in allows
 clean: ## remove what was built; `rm -r .venv` removes the environment
 	@rm -rf _build
 
-.venv/installed: requirements.txt tools/install.sh tools/jupyter/ipython_kernel_config.py
+.venv/installed: requirements.txt binder/runtime.txt tools/install.sh tools/jupyter/ipython_kernel_config.py
 	@tools/install.sh $(MAKECMDGOALS)
 
 .venv/live/installed: tools/live/package-lock.json

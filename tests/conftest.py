@@ -77,7 +77,7 @@ class Checkout:
         shutil.copytree(ROOT / "tools", folder / "tools")
         for name in ("_static", "_templates"):
             shutil.copytree(ROOT / "book" / name, folder / "book" / name)
-        for name in ("book/matplotlibrc", "requirements.txt", "_config.yml", "docutils.conf"):
+        for name in ("book/matplotlibrc", "requirements.txt", "_config.yml"):
             shutil.copy(ROOT / name, folder / name)
         (folder / "_toc.yml").write_text(
             "format: jb-book\nroot: book/page\nchapters: [file: book/exercises]\n"

@@ -8,6 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tools.build.notebook import code_cells, load_definitions, read_page, tags
+from tools.build.student import OMITTED_TAGS
 from tools.project import EXERCISES, STUDENT_EDITION
 
 # tools/quality/mutants.py sets EXERCISES to a notebook that it has mutated.
@@ -325,7 +326,7 @@ def test_numbers_for_checking_by_hand_are_right(page):
 
 def test_student_edition_contains_no_solution():
     student = nbformat.read(STUDENT_EDITION, as_version=4)
-    kept = [cell for cell in NOTEBOOK.cells if not {"solution", "book-only"} & tags(cell)]
+    kept = [cell for cell in NOTEBOOK.cells if not OMITTED_TAGS & tags(cell)]
     assert [c.source for c in student.cells] == [c.source for c in kept]
     text = "\n".join(cell.source for cell in student.cells)
     names = [name for names in RIGHT.values() for name in names] + list(WRONG)

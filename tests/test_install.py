@@ -49,6 +49,7 @@ class Machine:
         self.venv = self.checkout / ".venv"
         shutil.copytree(ROOT / "tools", self.checkout / "tools")
         shutil.copy(ROOT / "requirements.txt", self.checkout)
+        shutil.copytree(ROOT / "binder", self.checkout / "binder")
         (folder / "bin").mkdir()
         (folder / "pip.conf").write_text("[global]\nindex-url = mirror\n")
         self.add_program("uv", "exit 1")

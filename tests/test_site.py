@@ -167,7 +167,7 @@ def test_figure_has_number_and_caption_and_is_loaded_lazily(name):
     for image in page(name).select("article .cell img"):
         caption = image.find_parent("figure").find("figcaption").get_text().strip()
         assert re.match(r"Fig\. \d+", caption) and len(caption) > 30
-        assert image["loading"] == "lazy"
+        assert image["loading"] == "lazy" and int(image["width"]) > int(image["height"]) > 0
 
 
 def test_styles_load_nothing_from_another_host():
@@ -241,7 +241,5 @@ def test_jupyterhub_is_linked_through_nbgitpuller(monkeypatch):
     )
 
 
-def test_hub_installs_the_lock_with_the_right_python():
+def test_hub_installs_the_lock():
     assert (ROOT / "binder" / "requirements.txt").read_text() == "-r ../requirements.txt\n"
-    version = (ROOT / "binder" / "runtime.txt").read_text().strip().removeprefix("python-")
-    assert f"\npython={version}\n" in (ROOT / "tools" / "install.sh").read_text()

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Install requirements.txt into .venv with Python 3.11, the newest that MXNet 1.9.1 works with
-# (NumPy 1.23 supports no later one). The arguments are make's goals, for a message.
+# Install requirements.txt into .venv, with the Python version that binder/runtime.txt names.
+# The arguments are make's goals, for a message.
 set -eu
-python=3.11
+version=$(sed s/python-// binder/runtime.txt)
+python=$version
 
 stop() { echo "make: $1" >&2; exit 1; }
 no_wheel() { stop "MXNet 1.9.1 has no wheel for $1"; }
@@ -10,7 +11,7 @@ no_wheel() { stop "MXNet 1.9.1 has no wheel for $1"; }
 case "$(uname -sm) $(ldd --version 2>&1)" in
 Linux*musl*) no_wheel "musl (Alpine): use a Linux with glibc, such as Debian or Ubuntu." ;;
 "Linux x86_64"* | "Linux aarch64"*) ;;
-"Darwin x86_64"*) python=cpython-3.11-macos-x86_64 ;; # also under Rosetta
+"Darwin x86_64"*) python=cpython-$version-macos-x86_64 ;; # also under Rosetta
 "Darwin arm64"*) no_wheel "Apple silicon: install Rosetta, then run 'arch -x86_64 make $*'." ;;
 MINGW* | MSYS* | CYGWIN*) no_wheel "Windows: run 'wsl --install' and use the book inside WSL." ;;
 *) no_wheel "$(uname -sm), only for Linux with glibc (x86-64, aarch64) and macOS (x86-64)." ;;
@@ -46,7 +47,7 @@ export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$mirror}}"
 
 # pyenv usually builds Python without optimizations, so look for the system's own first.
 PATH="/usr/bin:$PATH" "$uv" venv --quiet --relocatable --allow-existing --python $python .venv ||
-	stop "uv couldn't set up Python 3.11. Install Python 3.11, then run make again."
+	stop "uv couldn't set up Python $version. Install Python $version, then run make again."
 # Without --no-build, uv would run a package's build script if the index lacks its wheel.
 "$uv" pip sync --quiet --no-build --require-hashes $reinstall --python .venv requirements.txt ||
 	stop "uv couldn't install the packages. Fix what it reports above, then run make again."
@@ -55,5 +56,5 @@ rm -rf .venv/pip .venv/uv
 mv .venv/installing .venv/installed
 
 # Compile what kernels import while make continues, which saves the first build a second.
-cd .venv/lib/python3.11/site-packages && ../../../bin/python -m compileall -q -x tests ipykernel \
+cd .venv/lib/python*/site-packages && ../../../bin/python -m compileall -q -x tests ipykernel \
 	IPython numpy mxnet matplotlib sphinx docutils </dev/null >/dev/null 2>&1 9>&- &

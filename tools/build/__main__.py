@@ -6,8 +6,9 @@ import sys
 from contextlib import contextmanager
 
 from tools.build.notebook import PageError
-from tools.build.record import record_pages, write_student_edition
+from tools.build.record import record_pages
 from tools.build.site import build_site
+from tools.build.student import write_student_edition
 from tools.project import BUILD
 
 TASKS = {"site": build_site, "record": record_pages, "student": lambda: None}

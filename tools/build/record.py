@@ -1,8 +1,7 @@
-"""Record the pages' outputs, and write the student edition of the exercises."""
+"""Execute the pages and record their outputs in book/NAME.ipynb."""
 
 from tools.build.execute import ExecutionCache, execute_pages
-from tools.build.notebook import pages_with_code, read_page, tags, write_notebook
-from tools.project import EXERCISES, STUDENT_EDITION
+from tools.build.notebook import pages_with_code, write_notebook
 
 
 def record_pages():
@@ -17,13 +16,3 @@ def record_pages():
         write_notebook(path.with_suffix(".ipynb"), notebook)
 
     execute_pages(pages_with_code(), finish)
-
-
-def write_student_edition():
-    """Write the exercises without their solutions, unless the file is up to date."""
-    path = STUDENT_EDITION
-    if path.exists() and path.stat().st_mtime > EXERCISES.stat().st_mtime:
-        return
-    notebook = read_page(EXERCISES)
-    notebook.cells = [cell for cell in notebook.cells if not {"solution", "book-only"} & tags(cell)]
-    write_notebook(path, notebook)

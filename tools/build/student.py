@@ -1,0 +1,16 @@
+"""Write the student edition: the exercises as a notebook without their solutions."""
+
+from tools.build.notebook import read_page, tags, write_notebook
+from tools.project import EXERCISES, STUDENT_EDITION
+
+OMITTED_TAGS = {"solution", "book-only"}
+
+
+def write_student_edition():
+    """Write the student edition, unless it's newer than the exercises."""
+    path = STUDENT_EDITION
+    if path.exists() and path.stat().st_mtime > EXERCISES.stat().st_mtime:
+        return
+    notebook = read_page(EXERCISES)
+    notebook.cells = [cell for cell in notebook.cells if not OMITTED_TAGS & tags(cell)]
+    write_notebook(path, notebook)
