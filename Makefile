@@ -54,7 +54,7 @@ student: .venv/installed ## write the exercises without their solutions
 pdf: html ## write the whole book as one PDF (needs Chromium)
 	@$(PYTHON) -m tools.pdf
 
-mutants: .venv/installed ## break every layer in every way; report what no page notices
+mutants: .venv/installed ## change the pages' code bit by bit; report what no output detects
 	@$(PYTHON) -m tools.quality.mutants $(page)
 
 matrix: .venv/installed ## validate the pages with other processors, threads, and engines
@@ -90,7 +90,8 @@ clean: ## remove what was built; `rm -r .venv` removes the environment
 _build/built: .venv/installed $(SITE)
 	@$(MAKE) --no-print-directory html
 
-# JupyterLab shows the figures of a notebook only if it trusts the notebook.
+# Links lead to notebooks, and JupyterLab shows the figures of a notebook if it trusts it.
 scratch/%: | book/% .venv/installed
-	@mkdir -p scratch && cp book/matplotlibrc scratch && cp $(firstword $|) $@
+	@mkdir -p scratch && cp -r book/matplotlibrc book/_static scratch
+	@sed 's/](\([a-z-]*\)\.md/](\1.ipynb/g' $(firstword $|) >$@
 	@test $(suffix $@) = .md || .venv/bin/jupyter-trust $@ >/dev/null

@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from tests.conftest import PAGE, wait_for
-from tools.project import cell_timeout
 
 SECOND_CELL = "book/page.md:22: code cell 2: "
 FAILING_CELLS = {
@@ -30,10 +29,9 @@ def test_failing_cell_is_located(checkout, code, cause):
 
 
 def test_endless_cell_is_located(checkout):
-    assert 0 < cell_timeout() <= 120
     checkout.limit_cells(seconds=3)
     checkout.write("while True: pass")
-    assert checkout.fail().strip().endswith(f"{SECOND_CELL}still running after 3 s")
+    assert checkout.fail().strip().endswith(f"{SECOND_CELL}timed out after 3 s")
 
 
 def test_failing_cell_fails_every_build(checkout):
@@ -117,10 +115,10 @@ def test_interrupt_leaves_no_files_and_no_kernels(checkout):
     assert kernels
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode not in (0, None)
-    assert errors.splitlines()[-1].startswith("Interrupted."), errors
+    assert process.returncode == 130
+    assert errors.startswith("Interrupted."), errors
     assert checkout.is_unchanged()
-    assert not any(kernel.is_running() for kernel in kernels)
+    assert not psutil.wait_procs(kernels, timeout=10)[1]
 
 
 def test_concurrent_builds_take_turns(checkout):

@@ -1,16 +1,14 @@
 """Write the whole book as one PDF: the built pages, printed by Chromium."""
 
 import io
-import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
-from tools.chromium import CHROMIUM_MISSING, find_chromium
+from tools.chromium import open_chromium
 from tools.project import PDF, SITE, page_names, relative
 
 FOOTER = """<div style="width: 100%; text-align: center; font: 9px sans-serif">
@@ -76,15 +74,15 @@ def table_of_contents(articles):
 <span></span><data value="{anchor}"></data></li>"""
 
 
-def book_as_html():
+def render_book():
     """Return the book as a single page of HTML."""
     pages = page_names()
     landing_page = BeautifulSoup((SITE / f"{pages[0]}.html").read_text("utf-8"), "html.parser")
     articles = {name: extract_article(name, pages) for name in pages}
     front = articles.pop(pages[0])
     styles = [tag["href"] for tag in landing_page.find_all("link", rel="stylesheet")]
-    addresses = [(SITE / "book" / href.partition("?")[0]).resolve().as_uri() for href in styles]
-    links = "".join(f'<link rel="stylesheet" href="{address}">' for address in addresses)
+    urls = [(SITE / "book" / href.partition("?")[0]).resolve().as_uri() for href in styles]
+    links = "".join(f'<link rel="stylesheet" href="{url}">' for url in urls)
     inline = "".join(map(str, landing_page.find_all("style")))
     return f"""<!DOCTYPE html><html lang="en"><head>
 <meta charset="utf-8"><title>{front.find("h1").get_text()}</title>{links}{inline}
@@ -115,24 +113,18 @@ def page_numbers(pdf):
 
 
 def main():
-    if (path := find_chromium()) is None:
-        sys.exit(f"make pdf: {CHROMIUM_MISSING}")
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=path) as chromium,
-    ):
+    with open_chromium("pdf") as chromium:
         page = chromium.new_page()
         with NamedTemporaryFile("w", encoding="utf-8", suffix=".html", dir=PDF.parent) as file:
-            file.write(book_as_html())
+            file.write(render_book())
             file.flush()
             page.goto(Path(file.name).as_uri())
         # Print twice: the first time, invisibly and fast, to learn the page numbers.
         hidden = page.add_style_tag(content="body { visibility: hidden } a { visibility: visible }")
         page.evaluate(FILL_IN_PAGE_NUMBERS, page_numbers(print_page(page)))
         hidden.evaluate("style => style.remove()")
-        pdf = print_page(page, tagged=True, outline=True)
-    draft = PDF.with_suffix(".tmp")
-    draft.write_bytes(pdf)
+        draft = PDF.with_suffix(".draft")
+        draft.write_bytes(print_page(page, tagged=True, outline=True))
     draft.replace(PDF)
     print(relative(PDF))
 

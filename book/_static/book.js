@@ -12,7 +12,8 @@ addEventListener("afterprint", () => {
   }
 });
 
-// Whatever scrolls sideways can be reached by keyboard. Safari doesn't see to that itself.
+// Make boxes that scroll sideways focusable. Chrome and Firefox do so themselves; delete this
+// when Safari does.
 const sideways = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;

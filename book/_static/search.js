@@ -42,9 +42,9 @@ if (words.length) {
     .filter(([points]) => points)
     .sort(([a], [b]) => b - a);
   const list = document.querySelector("#search-results");
-  for (const [, [address, page, title, prose, code]] of found.slice(0, 30)) {
+  for (const [, [url, page, title, prose, code]] of found) {
     const item = element(list, "li");
-    const [path, anchor] = address.split("#");
+    const [path, anchor] = url.split("#");
     const link = element(item, "a", title === page ? page : `${page}: ${title}`);
     link.href = `${path}?highlight=${encodeURIComponent(query)}#${anchor}`;
     showExcerpt(item, prose.search(anyWord) < 0 && code.search(anyWord) >= 0 ? code : prose);

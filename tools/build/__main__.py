@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import os
 import sys
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from tools.build.site import build_site
 from tools.build.student import write_student_edition
 from tools.project import BUILD
 
-TASKS = {"site": build_site, "record": record_pages, "student": lambda: None}
+TASKS = {"site": build_site, "record": record_pages, "student": write_student_edition}
 
 
 @contextmanager
@@ -33,12 +34,12 @@ def main():
     task = parser.parse_args().task
     try:
         with exclusive_build_lock():
-            write_student_edition()  # which the site offers for download
             TASKS[task]()
     except (PageError, OSError) as error:  # OSError: a full disk, above all
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("Interrupted. Pages that had finished are kept; no file is half-written.")
+        print("Interrupted. Finished pages are kept; no file is half-written.", file=sys.stderr)
+        os._exit(130)  # doesn't wait for running pages; their kernels end without this process
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ processes can claim the same TCP port for two kernels.
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-import psutil
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tools.build.kernels import kernel_environment
 from tools.build.notebook import PageError, code_cells, tags
 from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
 
@@ -31,7 +31,7 @@ def execute_page(path, notebook):
     """
     current = None
 
-    def remember(cell, cell_index):
+    def track_current_cell(cell, cell_index):
         nonlocal current
         current = cell
 
@@ -43,14 +43,14 @@ def execute_page(path, notebook):
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-        on_cell_execute=remember,
+        on_cell_execute=track_current_cell,
     )
     try:
-        client.execute(env=kernel_environment())
+        client.execute()
     except CellExecutionError as error:
         raise page_error(path, notebook, current, f"{error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
-        cause = f"still running after {cell_timeout()} s"
+        cause = f"timed out after {cell_timeout()} s"
         raise page_error(path, notebook, current, cause) from error
     except DeadKernelError as error:
         raise page_error(path, notebook, current, "the kernel died") from error
@@ -69,8 +69,8 @@ def page_error(path, notebook, cell, cause):
     return PageError(f"{relative(path)}:{starts[index]}: code cell {index + 1}: {cause}")
 
 
-def execute_pages(notebooks, finish):
-    """Execute notebooks, given by path, and call `finish(path, notebook)` for each.
+def execute_pages(notebooks, on_executed):
+    """Execute notebooks, given by path, and call `on_executed(path, notebook)` for each.
 
     Raise PageError with a line for each page that failed, after all have ended.
     """
@@ -78,23 +78,19 @@ def execute_pages(notebooks, finish):
     # The longest pages first, so that no core idles at the end.
     by_size = sorted(notebooks, key=lambda path: -path.stat().st_size)
     # In threads, because nbclient's Ctrl-C handler for the main thread ends one notebook only.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            futures = {pool.submit(execute_page, path, notebooks[path]): path for path in by_size}
-            for future in as_completed(futures):
-                path = futures[future]
-                try:
-                    future.result()
-                except PageError as error:
-                    errors.append(str(error))
-                else:
-                    finish(path, notebooks[path])
-                    print(f"executed {relative(path)}", flush=True)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for kernel in psutil.Process().children(recursive=True):
-                kernel.kill()
-            raise
+    pool = ThreadPoolExecutor(os.cpu_count())
+    futures = {pool.submit(execute_page, path, notebooks[path]): path for path in by_size}
+    try:
+        for future in as_completed(futures):
+            path = futures[future]
+            if isinstance(error := future.exception(), PageError):
+                errors.append(str(error))
+                continue
+            future.result()
+            on_executed(path, notebooks[path])
+            print(f"executed {relative(path)}", flush=True)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     if errors:
         raise PageError("\n".join(errors))
 
@@ -103,9 +99,6 @@ class ExecutionCache:
     """Jupyter Book's cache of executed notebooks, emptied if a shared input has changed."""
 
     def __init__(self):
-        # Imported here because it takes half a second, and validation doesn't need it.
-        from jupyter_cache import get_cache
-
         self._cache = get_cache(str(EXECUTION_CACHE))
         database = EXECUTION_CACHE / "global.db"
         if database.exists():
@@ -113,7 +106,7 @@ class ExecutionCache:
             if any(path.stat().st_mtime > filled for path in SHARED_INPUTS):
                 self._cache.clear_cache()
 
-    def holds(self, notebook):
+    def has_outputs_of(self, notebook):
         """Return whether the cache holds a notebook's outputs, without unexpected errors."""
         try:
             _, executed = self._cache.merge_match_into_notebook(notebook)
@@ -128,8 +121,6 @@ class ExecutionCache:
 
     def store(self, path, notebook):
         """Store an executed notebook."""
-        from jupyter_cache.base import CacheBundleIn
-
         bundle = CacheBundleIn(notebook, str(path))
         self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 

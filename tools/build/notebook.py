@@ -2,13 +2,11 @@
 
 import ast
 import hashlib
-import os
-import tempfile
 
 import jupytext
 import nbformat
 
-from tools.project import BOOK, relative
+from tools.project import BOOK, BUILD, relative
 
 
 class PageError(Exception):
@@ -82,17 +80,9 @@ def load_definitions(notebook):
 def write_atomically(path, text):
     """Write a text file completely, or leave the existing file as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    draft = BUILD / f"{path.name}.draft"
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
 
 
 def write_notebook(path, notebook):

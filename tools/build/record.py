@@ -11,8 +11,8 @@ def record_pages():
     """
     cache = ExecutionCache()
 
-    def finish(path, notebook):
+    def on_executed(path, notebook):
         cache.store(path, notebook)
         write_notebook(path.with_suffix(".ipynb"), notebook)
 
-    execute_pages(pages_with_code(), finish)
+    execute_pages(pages_with_code(), on_executed)

@@ -7,10 +7,7 @@ OMITTED_TAGS = {"solution", "book-only"}
 
 
 def write_student_edition():
-    """Write the student edition, unless it's newer than the exercises."""
-    path = STUDENT_EDITION
-    if path.exists() and path.stat().st_mtime > EXERCISES.stat().st_mtime:
-        return
+    """Write the student edition."""
     notebook = read_page(EXERCISES)
     notebook.cells = [cell for cell in notebook.cells if not OMITTED_TAGS & tags(cell)]
-    write_notebook(path, notebook)
+    write_notebook(STUDENT_EDITION, notebook)

@@ -1,4 +1,4 @@
-"""Sphinx extension: the directive `chapter-list`, an annotated table of contents.
+"""The directive `chapter-list`, an annotated table of contents.
 
 It lists the parts of the book and, for each page, its number, title, reading time, and
 the description from the page's header.
@@ -30,18 +30,17 @@ def fill_chapter_lists(app, doctree, docname):
         lists = []
         for part in contents.root.subtrees:
             lists.append(nodes.rubric("", part.caption, classes=["part"]))
-            entries = [chapter(app, docname, str(item)) for item in part.items]
+            entries = [make_item(app, docname, str(item)) for item in part.items]
             lists.append(nodes.bullet_list("", *entries, classes=["chapters"]))
         node.replace_self(lists)
 
 
-def chapter(app, docname, name):
+def make_item(app, docname, name):
     """Return the list item of a page."""
     doctree = app.env.get_doctree(name)
-    [number] = app.env.toc_secnumbers[name][""]
-    title = nodes.reference(
-        "", f"{number}. {app.env.titles[name].astext()}", internal=True, classes=["chapter-title"]
-    )
+    number = "".join(f"{n}. " for n in app.env.toc_secnumbers.get(name, {}).get("", []))
+    text = number + app.env.titles[name].astext()
+    title = nodes.reference("", text, internal=True, classes=["chapter-title"])
     title["refuri"] = app.builder.get_relative_uri(docname, name)
     minutes = max(5, 5 * round(len(doctree.astext().split()) / WORDS_PER_MINUTE / 5))
     time = nodes.inline("", f"{minutes} minutes", classes=["reading-time"])
@@ -57,4 +56,3 @@ def setup(app):
     app.add_node(chapter_list)
     app.add_directive("chapter-list", ChapterList)
     app.connect("doctree-resolved", fill_chapter_lists)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

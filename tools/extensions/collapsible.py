@@ -1,4 +1,4 @@
-"""Sphinx extension: render admonitions and solutions of class `dropdown` as `<details>`.
+"""Render admonitions and solutions of class `dropdown` as `<details>`.
 
 `<details>` opens by mouse and keyboard, tells screen readers its state, and needs no
 script. Sphinx 8.2 has this built in as the option `collapsible`; delete this extension
@@ -60,4 +60,3 @@ def setup(app):
     app.add_node(details, html=(visit, depart))
     app.add_node(summary, html=(visit, depart))
     app.add_post_transform(CollapseAdmonitions)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

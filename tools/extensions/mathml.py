@@ -1,4 +1,4 @@
-"""Sphinx extension: write formulas as MathML when the site is built.
+"""Write formulas as MathML when the site is built.
 
 Browsers display MathML without a script, and screen readers can read it. docutils
 translates the TeX; a formula that it can't translate fails the build.
@@ -64,4 +64,3 @@ def visit_math_block(self, node):
 
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Sphinx extension: a search index of sections, for search.html and search.js.
+"""A search index of sections, for search.html and search.js.
 
 Sphinx's own search lists pages, and shows excerpts only if it can fetch them from a
 server. This index is a script with the text of every section, so that search shows the
@@ -56,4 +56,3 @@ def join_text(parts):
 
 def setup(app):
     app.connect("build-finished", write_index)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

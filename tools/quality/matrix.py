@@ -50,7 +50,7 @@ def validate(setting):
     with NamedTemporaryFile("r") as log:
         command = [sys.executable, *COMMAND.split(), log.name]
         run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-        deviations = [float(line.split()[-1]) for line in log]
+        deviations = [float(line) for line in log]
     last_line = (run.stdout + run.stderr).strip().splitlines()[-1]
     return max(deviations, default=0), last_line, run.returncode
 
