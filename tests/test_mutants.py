@@ -73,3 +73,21 @@ def test_repeated_definition_is_not_mutated(notebook):
 def test_equivalent_mutants_belong_to_recorded_pages():
     pages = yaml.safe_load(mutants.EQUIVALENT_MUTANTS.read_text("utf-8"))
     assert [page for page in pages if not (BOOK / f"{page}.ipynb").exists()] == []
+
+
+@pytest.mark.parametrize("chosen", [[], ["speed"]])
+def test_command_runs_the_chosen_pages_or_all(chosen, monkeypatch):
+    run = []
+    monkeypatch.setattr(mutants, "run_mutants", lambda page, *_: run.append(page) or True)
+    monkeypatch.setattr("sys.argv", ["mutants", *chosen])
+    with pytest.raises(SystemExit) as exit:
+        mutants.main()
+    assert exit.value.code == 0
+    assert sorted(run) == (chosen or sorted(path.stem for path in BOOK.glob("*.ipynb")))
+
+
+def test_command_rejects_an_unknown_page(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["mutants", "nowhere"])
+    with pytest.raises(SystemExit):
+        mutants.main()
+    assert "no recorded page: nowhere" in capsys.readouterr().err

@@ -169,8 +169,11 @@ def run_mutants(page, notebook, equivalent=frozenset(), excluded=frozenset()):
 def main():
     recorded = [Path(path).name for path in page_names() if (ROOT / f"{path}.ipynb").exists()]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("page", nargs="*", choices=recorded)
+    # Python 3.11 rejects an empty list if `choices` is given.
+    parser.add_argument("page", nargs="*", help=", ".join(recorded))
     chosen = parser.parse_args().page or recorded
+    if unknown := set(chosen) - set(recorded):
+        parser.error(f"no recorded page: {', '.join(sorted(unknown))}")
     reasons = yaml.safe_load(EQUIVALENT_MUTANTS.read_text("utf-8"))
     passed, earlier = True, set()
     for page in recorded:
