@@ -20,7 +20,7 @@ from tools.build.notebook import code_cells, pages_with_code, tags
 from tools.project import ROOT, SITE
 from tools.static_server import serve_folder
 
-pytestmark = [pytest.mark.browser, pytest.mark.npm]
+pytestmark = [pytest.mark.browser, pytest.mark.npm, pytest.mark.network]
 
 PAGES = {f"book/{path.stem}": code_cells(page) for path, page in pages_with_code().items()}
 PAGE = "book/layers-without-parameters"
