@@ -11,8 +11,8 @@ from tools.build.notebook import code_cells, load_definitions, read_page, tags
 from tools.build.student import OMITTED_TAGS
 from tools.project import EXERCISES, STUDENT_EDITION
 
-# tools/quality/mutants.py sets EXERCISES to a notebook that it has mutated.
-MUTANT = os.environ.get("EXERCISES")
+# tools/quality/mutants.py sets MUTANT to a notebook that it has mutated.
+MUTANT = os.environ.get("MUTANT")
 NOTEBOOK = nbformat.read(MUTANT, as_version=4) if MUTANT else read_page(EXERCISES)
 
 VALUES = {"maps one example", "maps a batch", "maps a batch of one"}

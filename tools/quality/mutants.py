@@ -23,6 +23,11 @@ from tools.project import ROOT, page_names
 from tools.quality.validate import run_pytest, temporary_notebook
 
 EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent_mutants.yml")
+# The tests of what a page's checks do beyond what the page shows.
+PAGE_TESTS = {
+    "exercises": "tests/test_exercises.py",
+    "a-network-of-your-own-layers": "tests/test_check_layer.py",
+}
 CELL_TIMEOUT = 30  # seconds; a cell of the pages takes three at most
 EVERY_NODE = m.MatchIfTrue(lambda node: True)
 
@@ -130,9 +135,9 @@ def validation_fails(page, notebook):
     """Return whether validation of a page fails with this notebook in its place."""
     with temporary_notebook(notebook) as path:
         arguments = ["--nbval", path, "-x", f"--nbval-cell-timeout={CELL_TIMEOUT}"]
-        if page == "exercises":  # whose checks do more than the page shows
-            arguments += ["tests/test_exercises.py", "-k", "not student"]
-        exit_code, _ = run_pytest(*arguments, EXERCISES=path)
+        if page in PAGE_TESTS:
+            arguments += [PAGE_TESTS[page], "-k", "not student"]
+        exit_code, _ = run_pytest(*arguments, MUTANT=path)
     return exit_code == 1
 
 
