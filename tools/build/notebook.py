@@ -77,14 +77,9 @@ def load_definitions(notebook):
     return namespace
 
 
-def write_atomically(path, text):
-    """Write a text file completely, or leave the existing file as it is."""
+def write_notebook(path, notebook):
+    """Write a notebook completely, or leave the existing file as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = BUILD / f"{path.name}.draft"
-    draft.write_text(text, "utf-8")
+    draft.write_text(nbformat.writes(notebook) + "\n", "utf-8")
     draft.replace(path)
-
-
-def write_notebook(path, notebook):
-    """Write a notebook atomically."""
-    write_atomically(path, nbformat.writes(notebook) + "\n")

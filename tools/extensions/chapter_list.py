@@ -7,9 +7,6 @@ the description from the page's header.
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
-from sphinx_external_toc.parsing import parse_toc_yaml
-
-from tools.project import ROOT
 
 WORDS_PER_MINUTE = 150  # slower than a novel, because of code and formulas
 
@@ -26,10 +23,9 @@ class ChapterList(SphinxDirective):
 def fill_chapter_lists(app, doctree, docname):
     """Replace `chapter_list` nodes by a heading and a list for each part."""
     for node in list(doctree.findall(chapter_list)):
-        contents = parse_toc_yaml(ROOT / "_toc.yml")
         lists = []
-        for part in contents.root.subtrees:
-            lists.append(nodes.rubric("", part.caption, classes=["part"]))
+        for part in app.env.external_site_map.root.subtrees:
+            lists.append(nodes.rubric("", part.caption))
             entries = [make_item(app, docname, str(item)) for item in part.items]
             lists.append(nodes.bullet_list("", *entries, classes=["chapters"]))
         node.replace_self(lists)

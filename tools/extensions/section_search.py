@@ -1,8 +1,8 @@
 """A search index of sections, for search.html and search.js.
 
-Sphinx's own search lists pages, and shows excerpts only if it can fetch them from a
-server. This index is a script with the text of every section, so that search shows the
-section and an excerpt even when the site is opened from a folder.
+Sphinx's own search finds sections by their titles only, and shows excerpts only if it can
+fetch them from a server. This index is a script with the text of every section, so that
+search shows the section and an excerpt even when the site is opened from a folder.
 """
 
 import json
@@ -23,8 +23,8 @@ def write_index(app, exception):
 
 
 def read_sections(app, name):
-    """Yield [address, page title, section title, prose, code] for each section of a page."""
-    address = app.builder.get_target_uri(name)
+    """Yield [URL, page title, section title, prose, code] for each section of a page."""
+    url = app.builder.get_target_uri(name)
     page = app.env.titles[name].astext()
     doctree = app.env.get_doctree(name)
     # The innermost sections first, so that what is left of the outer ones is their own.
@@ -36,7 +36,7 @@ def read_sections(app, name):
         for block in blocks:
             block.parent.remove(block)
         yield [
-            f"{address}#{section['ids'][0]}",
+            f"{url}#{section['ids'][0]}",
             page,
             title.astext(),
             join_text(section.findall(nodes.paragraph)),
