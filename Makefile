@@ -43,8 +43,8 @@ lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open 
 edit: .venv/installed ## open JupyterLab on the pages themselves
 	@cd book && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
 
-notebooks: .venv/installed ## execute every page and record its outputs
-	@$(PYTHON) -m tools.build record
+notebooks: .venv/installed ## record the outputs of changed pages; page=NAME records that page anew
+	@$(PYTHON) -m tools.build record $(page)
 	@git status --short book 2>/dev/null || true
 
 student: .venv/installed ## write the exercises without their solutions

@@ -31,10 +31,12 @@ def exclusive_build_lock():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=TASKS)
-    task = parser.parse_args().task
+    parser.add_argument("page", nargs="?", help="the page to record, without .md; default: all")
+    arguments = parser.parse_args()
+    page = [arguments.page] if arguments.task == "record" else []
     try:
         with exclusive_build_lock():
-            TASKS[task]()
+            TASKS[arguments.task](*page)
     except (PageError, OSError) as error:  # OSError: a full disk, above all
         sys.exit(str(error))
     except KeyboardInterrupt:
