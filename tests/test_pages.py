@@ -73,10 +73,9 @@ def test_repeated_definitions_are_identical():
     texts = {}
     for path, notebook in PAGES.items():
         for cell in code_cells(notebook):
-            source = re.sub(r"^%.*", "", cell.source, flags=re.MULTILINE)
-            for node in ast.parse(source).body:
+            for node in ast.parse(cell.source).body:
                 if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                    text = ast.get_source_segment(source, node)
+                    text = ast.get_source_segment(cell.source, node)
                     texts.setdefault(node.name, {})[path.name] = text
     for name, by_page in texts.items():
         assert len(set(by_page.values())) == 1, f"{name} differs between {', '.join(by_page)}"

@@ -47,16 +47,21 @@ def execute_page(path, notebook):
     )
     try:
         client.execute()
-    except CellExecutionError as error:
-        raise page_error(path, notebook, current, f"{error.ename}: {error.evalue}") from error
-    except CellTimeoutError as error:
-        cause = f"timed out after {cell_timeout()} s"
-        raise page_error(path, notebook, current, cause) from error
-    except DeadKernelError as error:
-        raise page_error(path, notebook, current, "the kernel died") from error
-    except RuntimeError as error:
-        raise page_error(path, notebook, current, str(error)) from error
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
+        raise page_error(path, notebook, current, describe_cause(error)) from error
     notebook.metadata.language_info.pop("version", None)  # differs between machines
+
+
+def describe_cause(error):
+    """Return in a few words why a notebook couldn't be executed to its end."""
+    match error:
+        case CellExecutionError():
+            return f"{error.ename}: {error.evalue}"
+        case CellTimeoutError():
+            return f"timed out after {cell_timeout()} s"
+        case DeadKernelError():
+            return "the kernel died"
+    return str(error)
 
 
 def page_error(path, notebook, cell, cause):

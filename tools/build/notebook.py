@@ -65,8 +65,7 @@ def load_definitions(notebook):
     """
     body = []
     for cell in code_cells(notebook):
-        lines = [line for line in cell.source.splitlines() if not line.startswith(("%", "!"))]
-        for node in ast.parse("\n".join(lines)).body:
+        for node in ast.parse(cell.source).body:
             if (
                 isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
                 or ast.unparse(node) == "npx.set_np()"

@@ -3,8 +3,14 @@
 from nbformat.reader import NotJSONError
 
 from tools.build.execute import ExecutionCache, execute_pages
-from tools.build.notebook import PageError, code_cells, pages_with_code, read_recorded, tags
-from tools.build.notebook import write_notebook
+from tools.build.notebook import (
+    PageError,
+    code_cells,
+    pages_with_code,
+    read_recorded,
+    tags,
+    write_notebook,
+)
 from tools.project import BOOK
 
 

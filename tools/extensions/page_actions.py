@@ -14,15 +14,14 @@ from tools.project import configuration
 
 
 def add_page_actions(app, pagename, templatename, context, doctree):
-    """Set `page_actions` for the template: a list of pairs of a label and a URL."""
+    """Set what the template shows: `download_url`, and `page_actions`, pairs of label and URL."""
     actions = context["page_actions"] = []
     notebook = Path(app.srcdir, f"{pagename}.ipynb")
     if notebook.is_file():
         target = Path(app.outdir, "_sources", f"{pagename}.ipynb")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(notebook, target)
-        download = context["pathto"](f"_sources/{pagename}.ipynb", resource=True)
-        actions.append(("Download notebook", download))
+        context["download_url"] = context["pathto"](f"_sources/{pagename}.ipynb", resource=True)
         if hub_url := make_hub_url(f"{pagename}.ipynb"):
             actions.append(("Open on the Hub", hub_url))
     url, branch = repository()

@@ -1,100 +1,77 @@
 """Time the layers of the exercises and of the page on speed, and print tables.
 
-Times are the shortest of several calls after a first one, in milliseconds. Ratios are
-between times of the same run.
+A time is the shortest of several calls, in milliseconds. Calls that are compared take turns,
+so that a slow moment of the machine affects all of them.
 """
 
 import os
 import platform
-import time
+from functools import partial
 
-os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # as many as NumPy uses
+# As many threads as NumPy uses. MXNet reads this when it's imported.
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
 
 from tools.build.notebook import load_definitions, read_page
 from tools.project import BOOK, EXERCISES
 
-PAGE = load_definitions(read_page(EXERCISES))
+EXERCISE = load_definitions(read_page(EXERCISES))
 SPEED = load_definitions(read_page(BOOK / "speed.md"))
-mx, np, npx, numpy, nn = (PAGE[name] for name in ("mx", "np", "npx", "numpy", "nn"))
-autograd = PAGE["autograd"]
+mx, np, npx, numpy, nn = (SPEED[name] for name in ("mx", "np", "npx", "numpy", "nn"))
+time_in_milliseconds = SPEED["time_in_milliseconds"]
+forward_and_backward = SPEED["forward_and_backward"]
 
 
-def shortest_times(calls, repeat):
-    """Return the shortest time of each function, in milliseconds.
+def print_table(title, times, reference, speedup=False):
+    """Print the time of each call and its ratio to that of a reference.
 
-    The functions take turns, so that a slow moment of the machine affects all of them.
+    speedup: print the inverse ratio, how many times as fast as the reference a call is
     """
-    times = dict.fromkeys(calls, float("inf"))
-    for _ in range(repeat):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            npx.waitall()
-            times[name] = min(times[name], 1000 * (time.perf_counter() - start))
-    return times
-
-
-def print_table(title, ratio_heading, rows):
-    """Print rows of a name, milliseconds, and a ratio."""
-    print(f"{title}\n  {'':<44} {'ms':>12} {ratio_heading:>18}")
-    for name, milliseconds, ratio in rows:
-        print(f"  {name:<44} {milliseconds:>12.2f} {ratio:>18.2f}")
+    heading = f"{reference} / this" if speedup else f"this / {reference}"
+    print(f"{title}\n  {'':<40} {'ms':>9} {heading:>28}")
+    for name, milliseconds in times.items():
+        ratio = milliseconds / times[reference]
+        print(f"  {name:<40} {milliseconds:>9.3f} {1 / ratio if speedup else ratio:>28.2f}")
     print()
 
 
 def time_reduction(batch, n, units):
     """Time the tensor reduction by einsum, plain and optimized, and by products."""
-    slow, fast = PAGE["EinsumReduction"](units, n), PAGE["TensordotReduction"](units, n)
+    slow, fast = (EXERCISE[name](units, n) for name in ("EinsumReduction", "TensordotReduction"))
     slow.initialize()
     fast.initialize()
     fast.weight.set_data(slow.weight.data())
-    x, weight = np.random.normal(size=(batch, n)), slow.weight.data()
-    y, y_fast = slow(x).asnumpy(), fast(x).asnumpy()
-    compiled = PAGE["TensordotReduction"](units, n, params=fast.params)
+    compiled = EXERCISE["TensordotReduction"](units, n, params=fast.params)
     compiled.hybridize()
-    compiled(x)
-    times = shortest_times(
-        {
-            "EinsumReduction": lambda: slow(x),
-            "its einsum with optimize=True": lambda: np.einsum(
-                "ijk,...i,...j->...k", weight, x, x, optimize=True
-            ),
-        },
-        2,
-    ) | shortest_times(
-        {
-            "TensordotReduction": lambda: fast(x),
-            "TensordotReduction, hybridized": lambda: compiled(x),
-        },
-        10,
-    )
-    rows = [(name, ms, times["EinsumReduction"] / ms) for name, ms in times.items()]
-    print_table(f"Tensor reduction, batch {batch}, n = {n}, u = {units}", "einsum / this", rows)
-    error = abs(y_fast - y).max() / abs(y).max()
+    weight = slow.weight.data()
+    einsum = partial(np.einsum, "ijk,...i,...j->...k", weight, optimize=True)
+    calls = {
+        "EinsumReduction": slow,
+        "its einsum with optimize=True": lambda x: einsum(x, x),
+        "TensordotReduction": fast,
+        "TensordotReduction, hybridized": compiled,
+    }
+    x = np.random.normal(size=(batch, n))
+    times = time_in_milliseconds(calls, x, rounds=3)
+    title = f"Tensor reduction, batch {batch}, n = {n}, u = {units}"
+    print_table(title, times, "EinsumReduction", speedup=True)
+    error = (abs(fast(x) - slow(x)).max() / abs(slow(x)).max()).item()
     print(f"  largest difference, relative to the largest output: {error:.1e}\n")
 
 
 def time_fourier(batch, n):
     """Time the half Fourier transform: matrix products, NumPy's FFT, and its parts."""
-    product, fast = PAGE["ProductHalfFourier"](), PAGE["FFTHalfFourier"]()
-    x = np.random.normal(size=(batch, n))
-    data, half = x.asnumpy(), numpy.zeros((batch, n // 2, 2), dtype="float32")
-    product(x).asnumpy(), fast(x).asnumpy()
+    product, fast = EXERCISE["ProductHalfFourier"](n), EXERCISE["FFTHalfFourier"]()
+    product.initialize()
+    half = numpy.zeros((batch, n // 2, 2), dtype="float32")
 
-    def transform_and_copy():
-        numpy.fft.rfft(data), x.asnumpy(), np.array(half, dtype="float32")
+    def transform_and_copy(x):
+        numpy.fft.rfft(x.asnumpy())
+        np.array(half)
 
-    floor = "numpy.fft.rfft and the copies in and out"
-    times = shortest_times(
-        {
-            floor: transform_and_copy,
-            "FFTHalfFourier": lambda: fast(x),
-            "ProductHalfFourier": lambda: product(x),
-        },
-        20,
-    )
-    rows = [(name, ms, ms / times[floor]) for name, ms in times.items()]
-    print_table(f"Half Fourier transform, batch {batch}, n = {n}", "this / rfft+copies", rows)
+    calls = {"rfft and copies": transform_and_copy, "FFTHalfFourier": fast}
+    calls["ProductHalfFourier"] = product
+    times = time_in_milliseconds(calls, np.random.normal(size=(batch, n)), rounds=30)
+    print_table(f"Half Fourier transform, batch {batch}, n = {n}", times, "rfft and copies")
 
 
 def time_dense(batch, in_units, units):
@@ -102,32 +79,19 @@ def time_dense(batch, in_units, units):
     layers = {
         "nn.Dense": nn.Dense(units, activation="relu"),
         "FastDense": SPEED["FastDense"](units),
-        "HybridDense": SPEED["HybridDense"](units, in_units),
-        "MyDense, which cannot be hybridized": SPEED["MyDense"](units, in_units),
+        "MyDense": SPEED["MyDense"](units, in_units),
     }
     x = np.random.normal(size=(batch, in_units))
-
-    def train(layer):
-        with autograd.record():
-            y = layer(x)
-        y.backward()
-
-    calls = {}
-    for name, layer in layers.items():
+    for layer in layers.values():
         layer.initialize()
         layer.hybridize(static_alloc=True, static_shape=True)
-        train(layer)
-        calls[name] = lambda layer=layer: layer(x)
-        calls[f"{name}, with gradients"] = lambda layer=layer: train(layer)
-    data, weight = x.asnumpy(), layers["HybridDense"].weight.data().asnumpy()
-    calls["NumPy's product alone"] = lambda: data @ weight
-    times = shortest_times(calls, 60)
-    suffix = ", with gradients"
-    rows = [
-        (name, ms, ms / times["nn.Dense" + suffix * name.endswith(suffix)])
-        for name, ms in times.items()
-    ]
-    print_table(f"Dense with ReLU, batch {batch}, {in_units} to {units}", "this / nn.Dense", rows)
+    title = f"Dense with ReLU, batch {batch}, {in_units} to {units}"
+    data, weight = x.asnumpy(), layers["MyDense"].weight.data().asnumpy()
+    alone = layers | {"NumPy's product": lambda x: data @ weight}
+    print_table(title, time_in_milliseconds(alone, x, rounds=60), "nn.Dense")
+    training = {name: partial(forward_and_backward, layer) for name, layer in layers.items()}
+    title += ", with gradients"
+    print_table(title, time_in_milliseconds(training, x, rounds=60), "nn.Dense")
 
 
 if __name__ == "__main__":
@@ -137,6 +101,5 @@ if __name__ == "__main__":
     time_reduction(256, 128, 64)
     for n in (16, 64, 256, 1024, 4096):
         time_fourier(64, n)
-    time_dense(2, 5, 3)
-    time_dense(256, 784, 256)
-    time_dense(256, 1024, 1024)
+    for sizes in ((2, 5, 3), (256, 784, 256), (256, 1024, 1024)):
+        time_dense(*sizes)
