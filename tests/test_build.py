@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import PAGE, wait_for
+from tools.build.notebook import code_cells
 
 SECOND_CELL = "book/page.md:22: code cell 2: "
 FAILING_CELLS = {
@@ -128,3 +129,25 @@ def test_concurrent_builds_take_turns(checkout):
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert sum("Waiting for another build" in output for output, _ in outputs) == 1
     assert not checkout.is_unchanged()
+
+
+def test_recording_keeps_what_did_not_change(checkout):
+    def record():
+        process = checkout.start()
+        assert process.wait() == 0, process.stderr.read()
+        return process.stdout.read(), code_cells(nbformat.read(recording, as_version=4))
+
+    page, recording = (checkout.folder / "book" / f"page.{suffix}" for suffix in ("md", "ipynb"))
+    checkout.write(":tags: [nbval-ignore-output]\n\nimport time\ntime.time_ns()")
+    _, first = record()
+    page.write_text(page.read_text().replace("# A page", "# A better page"))
+    printed, after_prose = record()
+    assert "executed" not in printed and after_prose == first
+    assert "A better page" in recording.read_text()
+    page.write_text(page.read_text().replace("1 + 1", "1 + 2"))
+    printed, after_code = record()
+    assert "executed book/page.md" in printed
+    assert after_code[0].outputs[0].data["text/plain"] == "3"
+    assert after_code[1].outputs == first[1].outputs  # measured time stays
+    page.write_text(page.read_text().replace("time_ns()", "time_ns() + 1"))
+    assert record()[1][1].outputs != first[1].outputs
