@@ -20,8 +20,8 @@ html: .venv/installed ## build the site in _build/html; fail on any error or war
 	@$(PYTHON) -m tools.build site
 	@touch _build/built
 
-check: html lint ## check the pages after an edit: outputs, sources, built HTML
-	@$(PYTEST) tests/test_pages.py tests/test_site.py
+check: $(if $(page),.venv/installed,html lint) ## check the pages after an edit: outputs, sources, built HTML; page=NAME: one page's outputs
+	@$(if $(page),$(PYTHON) -m pytest --nbval book/$(page).ipynb,$(PYTEST) tests/test_pages.py tests/test_site.py)
 
 test: html lint ## run every test (those of the site need Chromium and npm)
 	@$(PYTEST) tests

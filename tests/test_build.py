@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import PAGE, wait_for
 from tools.build.notebook import code_cells
 
-SECOND_CELL = "book/page.md:22: code cell 2: "
+SECOND_CELL = "book/page.md:22: cell 2: "
 FAILING_CELLS = {
     "exception": ("1 / 0", "ZeroDivisionError: division by zero"),
     "dead kernel": ("import os; os.kill(os.getpid(), 9)", "the kernel died"),

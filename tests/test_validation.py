@@ -1,11 +1,15 @@
 """Proof that validation fails for wrong layers, wrong outputs, and missing outputs."""
 
+import re
+import subprocess
+import sys
+
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tools.build.notebook import code_cells, read_recorded
-from tools.quality.nbval_plugin import Output, outputs_match
-from tools.quality.validate import failing_cells
+from tools.quality.nbval_plugin import Output, mark_differences, outputs_match
+from tools.quality.validate import failing_cells, run_pytest, temporary_notebook
 
 WITHOUT = "layers-without-parameters"
 WITH = "layers-with-parameters"
@@ -108,3 +112,34 @@ def test_deviation_of_matching_outputs_is_logged(tmp_path, monkeypatch):
     assert output != "[0.5 4.1]" and output != "[0.5 4.0 1.0]"
     deviations = list(map(float, log.read_text().split()))
     assert deviations == [pytest.approx(1e-6, rel=1e-3), 0]
+
+
+def test_failure_names_the_place_and_the_values():
+    recorded, new = mark_differences("[0.5 4.0]", "[0.5 4.1]")
+    assert recorded.split() == ["[", "0.5", "»4.0«", "]"]
+    assert "»4.1« (differs by 0.02" in new
+    assert mark_differences("(2, 3)", "(3, 2)") == ("(2, 3)", "(3, 2)")
+    notebook = new_notebook(cells=[new_code_cell("1 + 1", execution_count=1)])
+    notebook.cells[0].outputs = [new_output("execute_result", {"text/plain": "3"})]
+    with temporary_notebook(notebook) as path:
+        _, printed = run_pytest("--nbval", path)
+    assert re.search(
+        r"cell 1: the output isn't what was recorded\n\nrecorded:\n3\nnow:\n2", printed
+    )
+
+
+def test_recording_of_an_older_page_fails(checkout):
+    checkout.write("2")
+    assert checkout.start().wait() == 0
+    command = [sys.executable, "-m", "pytest", "--nbval", "book/page.ipynb"]
+    command += ["-p", "tools.quality.nbval_plugin", "-p", "tools.quality.cell_report"]
+
+    def validate():
+        run = subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True)
+        return run.returncode, run.stdout
+
+    assert validate()[0] == 0
+    checkout.write("1 + 1")
+    exit_code, printed = validate()
+    assert exit_code == 1
+    assert "book/page.md: its code isn't what was recorded; run 'make notebooks" in printed

@@ -12,7 +12,7 @@ from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tools.build.notebook import PageError, code_cells, tags
+from tools.build.notebook import PageError, code_cells, find_line, tags
 from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
 
 # What outputs depend on besides their page.
@@ -69,9 +69,8 @@ def page_error(path, notebook, cell, cause):
     if cell is None:
         return PageError(f"{relative(path)}: {cause}")
     index = [other is cell for other in code_cells(notebook)].index(True)
-    lines = path.read_text("utf-8").splitlines()
-    starts = [i for i, line in enumerate(lines, 1) if line.startswith("```{code-cell}")]
-    return PageError(f"{relative(path)}:{starts[index]}: code cell {index + 1}: {cause}")
+    line = find_line(path, index)
+    return PageError(f"{relative(path)}:{line}: cell {index + 1}: {cause}")
 
 
 def execute_pages(notebooks, on_executed):

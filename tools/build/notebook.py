@@ -47,6 +47,17 @@ def tags(cell):
     return set(cell.metadata.get("tags", []))
 
 
+def code_of(notebook):
+    """Return what the outputs of a notebook depend on: the code and the tags of its cells."""
+    return [(cell.source, tags(cell)) for cell in code_cells(notebook)]
+
+
+def find_line(path, index):
+    """Return the line at which a code cell of a page, given by its index, starts."""
+    lines = path.read_text("utf-8").splitlines()
+    return [i for i, line in enumerate(lines, 1) if line.startswith("```{code-cell}")][index]
+
+
 def pages_with_code():
     """Return the notebooks of the pages that contain code, by path."""
     notebooks = {path: read_page(path) for path in sorted(BOOK.glob("*.md"))}

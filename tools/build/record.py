@@ -1,11 +1,13 @@
 """Execute the pages and record their outputs in book/NAME.ipynb."""
 
 from nbformat.reader import NotJSONError
+from nbformat.v4 import new_notebook
 
 from tools.build.execute import ExecutionCache, execute_pages
 from tools.build.notebook import (
     PageError,
     code_cells,
+    code_of,
     pages_with_code,
     read_recorded,
     tags,
@@ -15,30 +17,26 @@ from tools.project import BOOK
 
 
 def read_old_recording(path):
-    """Return the code cells of a page's recording, or an empty list if there is none."""
+    """Return a page's recording, or an empty notebook if there is none."""
     try:
-        return code_cells(read_recorded(path.stem))
+        return read_recorded(path.stem)
     except (FileNotFoundError, NotJSONError):
-        return []
+        return new_notebook()
 
 
-def sources(cells):
-    """Return what the outputs of cells depend on: their code and tags."""
-    return [(cell.source, tags(cell)) for cell in cells]
+def keep_outputs(notebook, old):
+    """Take all outputs from a recording of the same code."""
+    for cell, old_cell in zip(code_cells(notebook), code_cells(old)):
+        cell.outputs, cell.execution_count = old_cell.outputs, old_cell.execution_count
+    notebook.metadata = old.metadata | notebook.metadata
 
 
-def keep_outputs(notebook, old_cells):
-    """Copy the outputs and execution counts of cells whose code is the same."""
-    for cell, old in zip(code_cells(notebook), old_cells):
-        cell.outputs, cell.execution_count = old.outputs, old.execution_count
-
-
-def keep_timings(notebook, old_cells):
+def keep_timings(notebook, old):
     """Keep the recorded outputs of cells that aren't compared, unless their code changed.
 
     Otherwise each recording would change measured times that nobody touched.
     """
-    old_outputs = {cell.source: cell.outputs for cell in old_cells}
+    old_outputs = {cell.source: cell.outputs for cell in code_cells(old)}
     for cell in code_cells(notebook):
         if "nbval-ignore-output" in tags(cell):
             cell.outputs = old_outputs.get(cell.source, cell.outputs)
@@ -58,22 +56,19 @@ def record_pages(page=None):
         if path not in pages:
             raise PageError(f"book/{page}.md: no page with code has this name")
         pages = {path: pages[path]}
-    old_cells = {path: read_old_recording(path) for path in pages}
-    unchanged = {
-        path
-        for path, notebook in pages.items()
-        if not page and sources(code_cells(notebook)) == sources(old_cells[path])
-    }
-    for path in unchanged:
-        keep_outputs(pages[path], old_cells[path])
-        pages[path].metadata = read_recorded(path.stem).metadata | pages[path].metadata
-        write_notebook(path.with_suffix(".ipynb"), pages[path])
-
+    old = {path: read_old_recording(path) for path in pages}
     cache = ExecutionCache()
 
     def on_executed(path, notebook):
         cache.store(path, notebook)
-        keep_timings(notebook, old_cells[path])
+        keep_timings(notebook, old[path])
         write_notebook(path.with_suffix(".ipynb"), notebook)
 
-    execute_pages({path: nb for path, nb in pages.items() if path not in unchanged}, on_executed)
+    changed = {}
+    for path, notebook in pages.items():
+        if page or code_of(notebook) != code_of(old[path]):
+            changed[path] = notebook
+        else:
+            keep_outputs(notebook, old[path])
+            write_notebook(path.with_suffix(".ipynb"), notebook)
+    execute_pages(changed, on_executed)

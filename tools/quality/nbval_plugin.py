@@ -52,6 +52,25 @@ def relative_deviation(a, b):
     return max((abs(x - y) / max(abs(x), abs(y)) for x, y in large), default=0.0)
 
 
+def mark_differences(recorded, new):
+    """Return two output texts with the decimals that don't match in »guillemets«.
+
+    Texts that differ in anything else are returned as they are.
+    """
+    parts = DECIMAL.split(recorded), DECIMAL.split(new)
+    if parts[0][::2] != parts[1][::2]:
+        return recorded, new
+    for i in range(1, len(parts[0]), 2):
+        a, b = float(parts[0][i]), float(parts[1][i])
+        if not numbers_match(a, b):
+            difference = abs(a - b) / max(abs(a), abs(b))
+            parts[0][i] = f" »{parts[0][i]}« "
+            parts[1][i] = f" »{parts[1][i]}« (differs by {difference:.1g} of its magnitude) "
+        else:
+            parts[0][i], parts[1][i] = f" {parts[0][i]} ", f" {parts[1][i]} "
+    return "".join(parts[0]), "".join(parts[1])
+
+
 class Output(str):
     """The text of an output, compared with `outputs_match`."""
 

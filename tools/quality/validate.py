@@ -41,4 +41,5 @@ def failing_cells(notebook):
     """Return the indices of the code cells whose outputs nbval can't reproduce."""
     with temporary_notebook(notebook) as path:
         _, output = run_pytest("--nbval", path, "-rfE")
-    return {int(index) for index in re.findall(r"^FAILED .*Cell (\d+)", output, re.MULTILINE)}
+    numbers = re.findall(r"^FAILED .*Cell (\d+)", output, re.MULTILINE)
+    return {int(number) - 1 for number in numbers}
