@@ -151,3 +151,13 @@ def test_recording_keeps_what_did_not_change(checkout):
     assert after_code[1].outputs == first[1].outputs  # measured time stays
     page.write_text(page.read_text().replace("time_ns()", "time_ns() + 1"))
     assert record()[1][1].outputs != first[1].outputs
+
+
+def test_build_lists_outputs_that_changed(checkout):
+    checkout.write("1 < 2")
+    assert checkout.start().wait() == 0
+    checkout.write("1 > 2")
+    process = checkout.start("site")
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "book/page.md:22: False (recorded: True)\n" in printed

@@ -8,7 +8,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tools.build.notebook import code_cells, read_recorded
-from tools.quality.nbval_plugin import Output, mark_differences, outputs_match
+from tools.quality.comparison import mark_differences, outputs_match
+from tools.quality.nbval_plugin import Output
 from tools.quality.validate import failing_cells, run_pytest, temporary_notebook
 
 WITHOUT = "layers-without-parameters"

@@ -110,10 +110,14 @@ class ExecutionCache:
             if any(path.stat().st_mtime > filled for path in SHARED_INPUTS):
                 self._cache.clear_cache()
 
+    def add_outputs(self, notebook):
+        """Return the notebook with its outputs; raise KeyError if the cache lacks them."""
+        return self._cache.merge_match_into_notebook(notebook)[1]
+
     def has_outputs_of(self, notebook):
         """Return whether the cache holds a notebook's outputs, without unexpected errors."""
         try:
-            _, executed = self._cache.merge_match_into_notebook(notebook)
+            executed = self.add_outputs(notebook)
         except KeyError:
             return False
         return not any(

@@ -47,6 +47,17 @@ def tags(cell):
     return set(cell.metadata.get("tags", []))
 
 
+def output_text(outputs):
+    """Return the outputs of a cell as text, one below the other."""
+    texts = []
+    for output in outputs:
+        if output.output_type == "error":
+            texts.append(f"{output.ename}: {output.evalue}")
+        else:
+            texts.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
+    return "\n".join(texts)
+
+
 def code_of(notebook):
     """Return what the outputs of a notebook depend on: the code and the tags of its cells."""
     return [(cell.source, tags(cell)) for cell in code_cells(notebook)]

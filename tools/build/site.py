@@ -1,16 +1,28 @@
 """Build the site with Jupyter Book, from pages that have been executed."""
 
 import gc
+import io
 import shutil
+from contextlib import redirect_stdout
+from textwrap import shorten
 
 import yaml
 from jupyter_book.cli.main import main as jupyter_book
 from sphinx_external_toc.parsing import MalformedError
 
 from tools.build.execute import ExecutionCache, execute_pages
-from tools.build.notebook import PageError, pages_with_code
+from tools.build.notebook import (
+    PageError,
+    code_cells,
+    find_line,
+    output_text,
+    pages_with_code,
+    tags,
+)
+from tools.build.record import read_old_recording
 from tools.build.student import write_student_edition
-from tools.project import BOOK, ROOT, SITE, page_names
+from tools.project import BOOK, ROOT, SITE, page_names, relative
+from tools.quality.comparison import outputs_match
 
 
 def check_contents():
@@ -42,6 +54,24 @@ def build_site():
     run_jupyter_book()
     if repeated := cache.entries() - before:
         raise PageError(f"Jupyter Book executed a page again: {repeated}")
+    for path, page in pages.items():
+        for difference in list_differences(path, cache.add_outputs(page)):
+            print(difference)
+    print(f"Open {relative(SITE)}/index.html")
+
+
+def list_differences(path, notebook):
+    """Return a line for each output of a page that differs from its recording."""
+    old_cells, new_cells = code_cells(read_old_recording(path)), code_cells(notebook)
+    if len(old_cells) != len(new_cells):
+        return [f"{relative(path)}: its cells aren't those of the recording; run 'make notebooks'"]
+    lines = []
+    for index, (old, new) in enumerate(zip(old_cells, new_cells)):
+        recorded, now = output_text(old.outputs), output_text(new.outputs)
+        if "nbval-ignore-output" not in tags(new) and not outputs_match(recorded, now):
+            recorded, now = (shorten(text, 60, placeholder=" ...") for text in (recorded, now))
+            lines.append(f"{relative(path)}:{find_line(path, index)}: {now} (recorded: {recorded})")
+    return lines
 
 
 def run_jupyter_book():
@@ -50,4 +80,5 @@ def run_jupyter_book():
     gc.disable()  # garbage collection takes a tenth of the build's time
     # Without --all, a second build forgets the warnings of the first.
     arguments = ["build", "--all", "--quiet", "-W", "-n", "--keep-going", str(ROOT)]
-    jupyter_book(arguments, standalone_mode=False)
+    with redirect_stdout(io.StringIO()):  # a dozen lines; warnings go to the standard error
+        jupyter_book(arguments, standalone_mode=False)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from nbval.plugin import IPyNbCell, NbCellError
 
-from tools.build.notebook import code_of, find_line, read_page, tags
+from tools.build.notebook import code_of, find_line, output_text, read_page, tags
 from tools.project import BOOK, relative
-from tools.quality.nbval_plugin import mark_differences
+from tools.quality.comparison import mark_differences
 
 OUT_OF_STEP = pytest.StashKey[bool]()
 
@@ -75,19 +75,9 @@ def describe_failure(item, error):
         return f"{place}: {last.ename}: {last.evalue}"
     if not item.test_outputs and not item.cell.outputs:
         return f"{place}: {error}"
-    recorded, new = mark_differences(text_of(item.cell.outputs), text_of(item.test_outputs))
+    texts = output_text(item.cell.outputs), output_text(item.test_outputs or [])
+    recorded, new = mark_differences(*texts)
     return (
         f"{place}: the output isn't what was recorded\n\nrecorded:\n{recorded}\nnow:\n{new}\n"
         f"If you meant to change it, run 'make notebooks page={page.stem}' and read the diff."
     )
-
-
-def text_of(outputs):
-    """Return the outputs of a cell as text, one below the other."""
-    texts = []
-    for output in outputs or []:
-        if output.output_type == "error":
-            texts.append(f"{output.ename}: {output.evalue}")
-        else:
-            texts.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
-    return "\n".join(texts)
