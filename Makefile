@@ -10,7 +10,7 @@ NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')
 
-.PHONY: help html check test lint format mutants matrix bench lighthouse live lab edit \
+.PHONY: help html preview check test lint format mutants matrix bench lighthouse live lab edit \
 	notebooks student pdf screenshot lock clean
 
 help: ## list the tasks
@@ -19,6 +19,11 @@ help: ## list the tasks
 html: .venv/installed ## build the site in _build/html; fail on any error or warning
 	@$(PYTHON) -m tools.build site
 	@touch _build/built
+
+preview: .venv/installed ## serve the site while you write; rebuild and reload after each edit
+	@$(PYTHON) -m sphinx_autobuild --port 0 --open-browser --pre-build "$(PYTHON) -m tools.build execute" \
+		--ignore _build --ignore scratch --re-ignore '\.ipynb$$' \
+		-q -c tools/preview -A preview=1 . _build/preview
 
 check: $(if $(page),.venv/installed,html lint) ## check the pages after an edit: outputs, sources, built HTML; page=NAME: one page's outputs
 	@$(if $(page),$(PYTHON) -m pytest --nbval book/$(page).ipynb,$(PYTEST) tests/test_pages.py tests/test_site.py)

@@ -1,4 +1,4 @@
-"""Run a build task: `python -m tools.build site`, `record`, or `student`."""
+"""Run a build task: `python -m tools.build site`, `execute`, `record`, or `student`."""
 
 import argparse
 import fcntl
@@ -8,11 +8,16 @@ from contextlib import contextmanager
 
 from tools.build.notebook import PageError
 from tools.build.record import record_pages
-from tools.build.site import build_site
+from tools.build.site import build_site, execute_changed_pages
 from tools.build.student import write_student_edition
 from tools.project import BUILD
 
-TASKS = {"site": build_site, "record": record_pages, "student": write_student_edition}
+TASKS = {
+    "site": build_site,
+    "execute": execute_changed_pages,
+    "record": record_pages,
+    "student": write_student_edition,
+}
 
 
 @contextmanager

@@ -38,6 +38,23 @@ def check_contents():
         raise PageError("\n".join(sorted(errors)))
 
 
+def execute_changed_pages():
+    """Execute the pages whose outputs the cache lacks; print errors instead of raising them.
+
+    The preview uses this, and shows an error on its page as well.
+    """
+    try:
+        execute_into(ExecutionCache(), pages_with_code())
+    except PageError as error:
+        print(error)
+
+
+def execute_into(cache, pages):
+    """Execute the pages whose outputs the cache lacks, and store them."""
+    changed = {path: page for path, page in pages.items() if not cache.has_outputs_of(page)}
+    execute_pages(changed, cache.store)
+
+
 def build_site():
     """Execute the pages that have changed, then build the site.
 
@@ -47,8 +64,7 @@ def build_site():
     write_student_edition()  # which the site offers for download
     cache = ExecutionCache()
     pages = pages_with_code()
-    changed = {path: page for path, page in pages.items() if not cache.has_outputs_of(page)}
-    execute_pages(changed, cache.store)
+    execute_into(cache, pages)
 
     before = cache.entries()
     run_jupyter_book()
