@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tools.build.notebook import PageError, code_cells, find_line, tags
+from tools.build.progress import Progress
 from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
 
 # What outputs depend on besides their page.
@@ -23,8 +24,10 @@ SHARED_INPUTS = [
 ]
 
 
-def execute_page(path, notebook):
+def execute_page(path, notebook, on_cell=None):
     """Execute a page's notebook in place, in a kernel of its own.
+
+    Call `on_cell()` before each code cell.
 
     Raise PageError if a cell raises without the tag `raises-exception`, exceeds the time
     limit, or kills its kernel.
@@ -34,6 +37,8 @@ def execute_page(path, notebook):
     def track_current_cell(cell, cell_index):
         nonlocal current
         current = cell
+        if on_cell and cell.cell_type == "code":
+            on_cell()
 
     client = NotebookClient(
         notebook,
@@ -83,16 +88,22 @@ def execute_pages(notebooks, on_executed):
     by_size = sorted(notebooks, key=lambda path: -path.stat().st_size)
     # In threads, because nbclient's Ctrl-C handler for the main thread ends one notebook only.
     pool = ThreadPoolExecutor(os.cpu_count())
-    futures = {pool.submit(execute_page, path, notebooks[path]): path for path in by_size}
+    progress = Progress()
+
+    def execute(path):
+        execute_page(path, notebooks[path], progress.start(path, notebooks[path]))
+
+    futures = {pool.submit(execute, path): path for path in by_size}
     try:
         for future in as_completed(futures):
             path = futures[future]
             if isinstance(error := future.exception(), PageError):
                 errors.append(str(error))
+                progress.end(path)
                 continue
             future.result()
             on_executed(path, notebooks[path])
-            print(f"executed {relative(path)}", flush=True)
+            progress.end(path, "executed")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if errors:
