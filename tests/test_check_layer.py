@@ -10,6 +10,7 @@ from tools.build.notebook import load_definitions, read_page
 from tools.project import BOOK
 
 MESSAGES = {
+    "ChangesInput": "changes its input",
     "Remembers": "remembers its last input",
     "MixesExamples": "depends on the rest of the batch",
     "DropsEmptyBatch": "wrong shape for an empty batch",
@@ -50,6 +51,11 @@ def define_wrong_layers(page):
         def forward(self, x):
             self.calls += 1
             return super().forward(x) + self.calls
+
+    class ChangesInput(Base):
+        def forward(self, x):
+            x[:] = x + 1
+            return super().forward(x)
 
     class MixesExamples(Base):
         def hybrid_forward(self, F, x, scale):
@@ -104,6 +110,26 @@ def test_wrong_layer_is_rejected(page, wrong_layers, name, message):
         page["check_layer"](wrong_layers[name], page["np"].random.normal(size=(3, 4)))
 
 
-def test_layer_of_the_page_is_accepted(page):
+def test_parameter_without_init_is_rejected(page, wrong_layers):
+    class RandomBias(wrong_layers["Base"]):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.scale.init = None
+
+    with pytest.raises(ValueError, match="Xavier initializer cannot be applied to vector"):
+        page["check_layer"](RandomBias, page["np"].random.normal(size=(3, 4)))
+
+
+RIGHT_LAYERS = {
+    "RMSNorm": lambda page: page["RMSNorm"](),
+    "Dense": lambda page: page["nn"].Dense(3),
+    "Dropout": lambda page: page["nn"].Dropout(0.5),
+}
+
+
+@pytest.mark.parametrize("name, build", RIGHT_LAYERS.items())
+def test_right_layer_is_accepted(page, name, build):
     x = page["np"].random.normal(size=(3, 4))
-    assert page["check_layer"](page["RMSNorm"], x, empty_batch=False) == "RMSNorm passes"
+    empty_batch = name in {"Dense", "Dropout"}
+    passed = page["check_layer"](lambda: build(page), x, empty_batch=empty_batch)
+    assert passed == f"{name} passes"
