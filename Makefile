@@ -8,6 +8,10 @@ PYTHON    := .venv/bin/python
 PYTEST    := $(PYTHON) -m pytest -n auto --dist loadfile -rs --nbval book
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
+# JupyterLab reads our settings, and writes its own into .venv instead of the home directory.
+LAB_SETTINGS := JUPYTER_CONFIG_PATH=../tools/jupyter JUPYTER_CONFIG_DIR=$(CURDIR)/.venv/jupyter \
+	JUPYTER_DATA_DIR=$(CURDIR)/.venv/jupyter IPYTHONDIR=$(CURDIR)/.venv/ipython \
+	npm_config_cache=$(CURDIR)/.venv/npm
 SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')
 
 .PHONY: help html preview check test lint format mutants matrix bench lighthouse live lab edit \
@@ -42,11 +46,11 @@ format: .venv/installed ## format the Python code, except for the pages' cells
 live: .venv/live/installed _build/built ## open the site with running code cells (needs npm)
 	@$(PYTHON) -m tools.live.serve
 
-lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) ## open JupyterLab on a copy of the pages
-	@cd scratch && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
+lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) scratch/exercises-unsolved.ipynb ## open JupyterLab on a copy of the pages
+	@cd scratch && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab
 
 edit: .venv/installed ## open JupyterLab on the pages themselves
-	@cd book && JUPYTER_CONFIG_PATH=../tools/jupyter ../$(PYTHON) -m jupyterlab
+	@cd book && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab
 
 notebooks: .venv/installed ## record the outputs of changed pages; page=NAME records that page anew
 	@$(PYTHON) -m tools.build record $(page)
@@ -95,8 +99,12 @@ clean: ## remove what was built; `rm -r .venv` removes the environment
 _build/built: .venv/installed $(SITE)
 	@$(MAKE) --no-print-directory html
 
+scratch/exercises-unsolved.ipynb: | .venv/installed
+	@mkdir -p scratch && $(PYTHON) -m tools.build student && cp _build/student/exercises.ipynb $@
+
 # Links lead to notebooks, and JupyterLab shows the figures of a notebook if it trusts it.
 scratch/%: | book/% .venv/installed
 	@mkdir -p scratch && cp -r book/matplotlibrc book/_static scratch
-	@sed 's/](\([a-z-]*\)\.md/](\1.ipynb/g' $(firstword $|) >$@
-	@test $(suffix $@) = .md || .venv/bin/jupyter-trust $@ >/dev/null
+	@sed -e 's/](\([a-z-]*\)\.md/](\1.ipynb/g' -e 's/](coming-from-pytorch.ipynb/](coming-from-pytorch.md/g' \
+		-e 's/{download}`\([^<]*\) <[^>]*>`/[\1](exercises-unsolved.ipynb)/' $(firstword $|) >$@
+	@test $(suffix $@) = .md || $(LAB_SETTINGS) .venv/bin/jupyter-trust $@ >/dev/null
