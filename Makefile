@@ -14,7 +14,7 @@ LAB_SETTINGS := JUPYTER_CONFIG_PATH=../tools/jupyter JUPYTER_CONFIG_DIR=$(CURDIR
 	npm_config_cache=$(CURDIR)/.venv/npm
 SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')
 
-.PHONY: help html preview check test lint format mutants matrix bench lighthouse live lab edit \
+.PHONY: help html preview page check test lint format mutants matrix bench lighthouse live lab edit \
 	notebooks student pdf screenshot lock clean
 
 help: ## list the tasks
@@ -55,6 +55,9 @@ edit: .venv/installed ## open JupyterLab on the pages themselves
 notebooks: .venv/installed ## record the outputs of changed pages; page=NAME records that page anew
 	@$(PYTHON) -m tools.build record $(page)
 	@git status --short book 2>/dev/null || true
+
+page: .venv/installed ## write a new page, book/NAME.md, with name=NAME
+	@$(PYTHON) -m tools.build page "$(name)"
 
 student: .venv/installed ## write the exercises without their solutions
 	@$(PYTHON) -m tools.build student

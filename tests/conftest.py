@@ -48,7 +48,7 @@ kernelspec:
   name: python3
 myst:
   html_meta:
-    description: A page.
+    description: A small page that tests build, with a description of the length that's needed.
 ---
 
 # A page
@@ -60,6 +60,14 @@ myst:
 ```{code-cell} ipython3
 CODE
 ```
+"""
+PROSE = """---
+myst:
+  html_meta:
+    description: A page without code that tests build, with a description of the right length.
+---
+
+# Exercises
 """
 RECORDED = "the existing recording\n"
 
@@ -77,7 +85,7 @@ class Checkout:
         (folder / "_toc.yml").write_text(
             "format: jb-book\nroot: book/page\nchapters: [file: book/exercises]\n"
         )
-        (folder / "book" / "exercises.md").write_text("# Exercises\n")
+        (folder / "book" / "exercises.md").write_text(PROSE)
         (folder / "book" / "page.ipynb").write_text(RECORDED)
 
     def write(self, code):
@@ -91,10 +99,10 @@ class Checkout:
         settings["execute"]["timeout"] = seconds
         path.write_text(yaml.safe_dump(settings))
 
-    def start(self, task="record", **options):
+    def start(self, task="record", *arguments, **options):
         """Start a build task; return its process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tools.build", task],
+            [sys.executable, "-m", "tools.build", task, *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -161,3 +161,30 @@ def test_build_lists_outputs_that_changed(checkout):
     printed, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "book/page.md:22: False (recorded: True)\n" in printed
+
+
+def test_new_page_builds(checkout):
+    checkout.write("1")
+    contents = "format: jb-book\nroot: book/page\nchapters:\n  - file: book/exercises\n"
+    (checkout.folder / "_toc.yml").write_text(contents)
+    process = checkout.start("page", "my-layer")
+    assert "_toc.yml. Next: 'make preview'." in process.communicate()[0]
+    assert (checkout.build() / "book" / "my-layer.html").exists()
+    assert "my-layer.md exists already" in checkout.start("page", "my-layer").communicate()[1]
+    assert "lowercase words" in checkout.start("page", "../page").communicate()[1]
+
+
+@pytest.mark.parametrize(
+    "old, new, problem",
+    [
+        ("kernelspec:", "kernel:", "has a code cell but no kernelspec in its header"),
+        ("description: A small page that tests build, with", "description:", "characters; 70"),
+        ("description: A small", "text: A small", "has no description in its header"),
+    ],
+)
+def test_incomplete_header_is_named(checkout, old, new, problem):
+    checkout.write("1")
+    path = checkout.folder / "book" / "page.md"
+    path.write_text(path.read_text().replace(old, new))
+    errors = checkout.fail("site")
+    assert errors.startswith("book/page.md: ") and problem in errors

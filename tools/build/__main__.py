@@ -1,4 +1,4 @@
-"""Run a build task: `python -m tools.build site`, `execute`, `record`, or `student`."""
+"""Run a build task: `python -m tools.build site`, `execute`, `record`, `student`, or `page`."""
 
 import argparse
 import fcntl
@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 
 from tools.build.notebook import PageError
+from tools.build.pages import write_new_page
 from tools.build.record import record_pages
 from tools.build.site import build_site, execute_changed_pages
 from tools.build.student import write_student_edition
@@ -17,6 +18,7 @@ TASKS = {
     "execute": execute_changed_pages,
     "record": record_pages,
     "student": write_student_edition,
+    "page": write_new_page,
 }
 
 
@@ -36,9 +38,9 @@ def exclusive_build_lock():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("page", nargs="?", help="the page to record, without .md; default: all")
+    parser.add_argument("page", nargs="?", help="the page to record or to write, without .md")
     arguments = parser.parse_args()
-    page = [arguments.page] if arguments.task == "record" else []
+    page = [arguments.page] if arguments.task in ("record", "page") else []
     try:
         with exclusive_build_lock():
             TASKS[arguments.task](*page)

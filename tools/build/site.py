@@ -6,9 +6,7 @@ import shutil
 from contextlib import redirect_stdout
 from textwrap import shorten
 
-import yaml
 from jupyter_book.cli.main import main as jupyter_book
-from sphinx_external_toc.parsing import MalformedError
 
 from tools.build.execute import ExecutionCache, execute_pages
 from tools.build.notebook import (
@@ -19,23 +17,11 @@ from tools.build.notebook import (
     pages_with_code,
     tags,
 )
+from tools.build.pages import check_pages
 from tools.build.record import read_old_recording
 from tools.build.student import write_student_edition
-from tools.project import BOOK, ROOT, SITE, page_names, relative
+from tools.project import ROOT, SITE, relative
 from tools.quality.comparison import outputs_match
-
-
-def check_contents():
-    """Raise PageError if _toc.yml and the pages in book/ don't agree."""
-    try:
-        listed = set(page_names())
-    except (MalformedError, yaml.YAMLError) as error:
-        raise PageError(f"_toc.yml: {error}") from error
-    existing = {f"book/{path.stem}" for path in BOOK.glob("*.md")}
-    errors = [f"_toc.yml: page {name}.md doesn't exist" for name in listed - existing]
-    errors += [f"{name}.md: not listed in _toc.yml" for name in existing - listed]
-    if errors:
-        raise PageError("\n".join(sorted(errors)))
 
 
 def execute_changed_pages():
@@ -60,7 +46,7 @@ def build_site():
 
     Raise PageError if a page fails. Exit with Jupyter Book's status if it finds a problem.
     """
-    check_contents()
+    check_pages()
     write_student_edition()  # which the site offers for download
     cache = ExecutionCache()
     pages = pages_with_code()

@@ -5,7 +5,6 @@ the description from the page's header.
 """
 
 from docutils import nodes
-from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 WORDS_PER_MINUTE = 150  # slower than a novel, because of code and formulas
@@ -41,11 +40,8 @@ def make_item(app, docname, name):
     minutes = max(5, 5 * round(len(doctree.astext().split()) / WORDS_PER_MINUTE / 5))
     time = nodes.inline("", f"{minutes} minutes", classes=["reading-time"])
     metadata = {meta.get("name"): meta["content"] for meta in doctree.findall(nodes.meta)}
-    if "description" not in metadata:
-        message = "add a description to the page's header: myst: html_meta: description"
-        logging.getLogger(__name__).warning(message, location=name)
     heading = nodes.paragraph("", "", title, nodes.Text(" "), time)
-    return nodes.list_item("", heading, nodes.paragraph("", metadata.get("description", "")))
+    return nodes.list_item("", heading, nodes.paragraph("", metadata["description"]))
 
 
 def setup(app):

@@ -1,0 +1,93 @@
+"""Check that the pages are complete, and write new ones."""
+
+import yaml
+from sphinx_external_toc.parsing import MalformedError
+
+from tools.build.notebook import PageError, code_cells, read_page
+from tools.project import BOOK, ROOT, page_names, relative
+
+DESCRIPTION_LENGTHS = range(70, 171)  # characters that search engines show
+NEW_PAGE = """---
+jupytext:
+  formats: md:myst,ipynb
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3 (ipykernel)
+  language: python
+  name: python3
+myst:
+  html_meta:
+    description: Say here in one or two sentences what a reader learns on this page
+      and why it's worth the time.
+---
+
+# {title}
+
+Start with a need, a picture, or a result.
+
+```{{code-cell}} ipython3
+import mxnet as mx
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+npx.set_np()
+mx.random.seed(0)
+```
+
+## Summary
+
+- What stands alone.
+"""
+
+
+def check_pages():
+    """Raise PageError if _toc.yml and book/ don't agree, or if a page's header is incomplete."""
+    try:
+        listed = set(page_names())
+    except (MalformedError, yaml.YAMLError) as error:
+        raise PageError(f"_toc.yml: {error}") from error
+    existing = {f"book/{path.stem}": path for path in BOOK.glob("*.md")}
+    errors = [f"_toc.yml: page {name}.md doesn't exist" for name in listed - existing.keys()]
+    errors += [f"{name}.md: not listed in _toc.yml" for name in existing.keys() - listed]
+    for path in existing.values():
+        errors += [f"{relative(path)}: {problem}" for problem in find_header_problems(path)]
+    if errors:
+        raise PageError("\n".join(sorted(errors)))
+
+
+def find_header_problems(path):
+    """Return what is wrong with a page's header."""
+    notebook = read_page(path)
+    problems = []
+    if code_cells(notebook) and "kernelspec" not in notebook.metadata:
+        problems.append(
+            "has a code cell but no kernelspec in its header; copy another page's header"
+        )
+    myst = notebook.metadata.get("myst", {})
+    length = len(" ".join(myst.get("html_meta", {}).get("description", "").split()))
+    if not length:
+        problems.append("has no description in its header (myst: html_meta: description)")
+    elif length not in DESCRIPTION_LENGTHS:
+        problems.append(f"its description has {length} characters; 70 to 170 are needed")
+    return problems
+
+
+def write_new_page(name):
+    """Write book/NAME.md and list it at the end of _toc.yml.
+
+    Raise PageError if the page exists or the name isn't made of lowercase words and hyphens.
+    """
+    path = BOOK / f"{name}.md"
+    if not name.replace("-", "").isalnum() or name != name.lower():
+        raise PageError(f"{name}: a page's name consists of lowercase words and hyphens")
+    if path.exists():
+        raise PageError(f"{relative(path)} exists already")
+    path.write_text(NEW_PAGE.format(title=name.replace("-", " ").capitalize()), "utf-8")
+    contents = ROOT / "_toc.yml"
+    last_line = contents.read_text("utf-8").rstrip().splitlines()[-1]
+    indentation = last_line[: len(last_line) - len(last_line.lstrip())]
+    with open(contents, "a", encoding="utf-8") as file:
+        file.write(f"{indentation}- file: book/{name}\n")
+    print(f"Wrote {relative(path)} and listed it in _toc.yml. Next: 'make preview'.")
