@@ -82,6 +82,19 @@ def test_repeated_definitions_are_identical():
     assert len(texts["MyDense"]) > 3
 
 
+def test_quoted_messages_are_those_that_the_page_provokes():
+    path = BOOK / "troubleshooting.md"
+    [provoked] = [
+        [key.value for key in node.value.keys]
+        for cell in code_cells(PAGES[path])
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MESSAGES"
+    ]
+    _, installing, *tables = path.read_text("utf-8").split("| message |")
+    first_columns = re.findall(r"^\| (.*?) \|", "".join(tables), re.MULTILINE)
+    assert re.findall(r"`([^`]+)`", "\n".join(first_columns)) == provoked
+
+
 @each_page
 def test_every_cell_of_a_solution_is_tagged(path):
     inside = False

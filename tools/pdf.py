@@ -39,7 +39,8 @@ def extract_article(page, pages):
     """Return a page's text, with unique ids and with links that stay inside the book."""
     path = SITE / f"{page}.html"
     article = BeautifulSoup(path.read_text("utf-8"), "html.parser").find("article")
-    for tag in article.select(".headerlink, .page-actions, .toctree-wrapper"):
+    # Folded code draws figures or repeats what earlier pages define; the notebooks have it.
+    for tag in article.select(".headerlink, .page-actions, .toctree-wrapper, details.hide"):
         tag.decompose()
     for tag in article.find_all(id=True):
         tag["id"] = anchor_in_book(page, tag["id"])

@@ -1,0 +1,187 @@
+"""Every layer that readers may copy trains: in networks, plain and hybridized, frozen and not.
+
+Each layer stands between two fully connected layers. Its gradients in float32 are compared
+with those in float64, and these with finite differences where the layer doesn't choose its
+gradient itself. A training loop that never waits, and that has a time limit, finds layers
+that deadlock or that read memory which is overwritten meanwhile.
+"""
+
+import faulthandler
+import warnings
+
+import numpy
+import pytest
+
+from tools.build.notebook import load_definitions, pages_with_code
+
+SECONDS = 60  # after which a training loop counts as deadlocked
+
+# Constructor arguments of each layer, and how many values an example has.
+LAYERS = {
+    "CenteredLayer": ({}, 4),
+    "CenteredExamples": ({}, 4),
+    "MyDense": ({"units": 3, "in_units": 4}, 4),
+    "PowerSpectrum": ({"n": 6}, 6),
+    "RMSNorm": ({}, 4),
+    "PlainAffineLayer": ({"in_units": 4}, 4),
+    "HybridAffineLayer": ({"in_units": 4}, 4),
+    "EinsumReduction": ({"units": 3, "in_units": 4}, 4),
+    "TensordotReduction": ({"units": 3, "in_units": 4}, 4),
+    "ProductHalfFourier": ({"in_units": 6}, 6),
+    "FFTHalfFourier": ({}, 6),
+    "Normalize": ({}, 4),
+    "MyTanhDense": ({"units": 3, "in_units": 4}, 4),
+    "InferredDense": ({"units": 3}, 4),
+    "ExplicitScale": ({}, 4),
+    "LazyDense": ({"units": 3}, 4),
+    "SquareDense": ({}, 4),
+    "PrintingDense": ({"units": 3}, 4),
+    "FastDense": ({"units": 3}, 4),
+    "TracedPositive": ({}, 4),
+    "RootScaled": ({}, 4),
+}
+# Layers that define a gradient of their own, which differs from that of their function.
+CHOSEN_GRADIENT = set()
+# Layers that are wrong on purpose, that readers complete, or that consist of other layers.
+NOT_TRAINED = {
+    "AffineLayer", "TensorReduction", "HalfFourier", "FeatureMean", "NoParameter",
+    "DiagonalOnly", "BlockedGradient", "Gain", "Residual", "ScaledResidual",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Return what all pages define, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MXNet uses deprecated names of NumPy
+        definitions = {}
+        for notebook in pages_with_code().values():
+            definitions |= load_definitions(notebook)
+    return definitions
+
+
+@pytest.fixture(autouse=True)
+def time_limit():
+    """End the process, with a traceback, if a test takes too long: a deadlock can't be caught."""
+    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def test_every_layer_is_listed(pages):
+    block = pages["nn"].Block
+    defined = {
+        name
+        for name, value in pages.items()
+        if isinstance(value, type) and issubclass(value, block) and value.__module__ == "builtins"
+    }
+    assert defined == set(LAYERS) | NOT_TRAINED
+
+
+class Trial:
+    """A network around a layer, with the same parameters and data for all settings."""
+
+    def __init__(self, pages, name, dtype="float32", hybridize=False, frozen=False, add=False):
+        mx, np, nn = pages["mx"], pages["np"], pages["nn"]
+        self.autograd, self.gluon, self.dtype = pages["autograd"], pages["gluon"], dtype
+        arguments, width = LAYERS[name]
+        mx.random.seed(3)
+        self.layer = pages[name](**arguments)
+        # Sequential can hold a Block; HybridSequential can be hybridized as a whole.
+        hybrid = issubclass(pages[name], nn.HybridBlock)
+        self.net = nn.HybridSequential() if hybrid else nn.Sequential()
+        self.net.add(nn.Dense(width, activation="tanh"), self.layer, nn.Dense(1))
+        self.net.initialize(mx.init.Normal(0.5))
+        x, y = np.random.normal(size=(6, 5)), np.random.normal(size=(6, 1))
+        self.net(x)  # the parameters' sizes are known from here on
+        for parameter in self.net.collect_params().values():
+            if parameter.grad_req != "null":
+                parameter.set_data(np.random.uniform(0.3, 1, size=parameter.shape))
+        if dtype != "float32":
+            self.net.cast(dtype)
+        self.x, self.y = x.astype(dtype), y.astype(dtype)
+        if frozen:
+            self.layer.collect_params().setattr("grad_req", "null")
+        self.learned = [p for p in self.net.collect_params().values() if p.grad_req != "null"]
+        if add:
+            for parameter in self.learned:
+                parameter.grad_req = "add"
+            self.net.collect_params().zero_grad()
+        if hybridize:
+            self.net.hybridize()
+
+    def loss(self):
+        return ((self.net(self.x) - self.y) ** 2).mean()
+
+    def backward(self):
+        with self.autograd.record():
+            loss = self.loss()
+        loss.backward()
+
+    def gradients(self):
+        """Return the gradients in the first and the last layer: before and behind the layer."""
+        self.backward()
+        outer = [self.net[0].weight, self.net[0].bias, self.net[2].weight]
+        return [parameter.grad().asnumpy() for parameter in outer]
+
+    def train(self):
+        """Return all learned values after 20 steps, in which nothing waits for a result."""
+        trainer = self.gluon.Trainer(self.learned_by_name(), "sgd", {"learning_rate": 0.01})
+        for _ in range(20):
+            self.backward()
+            trainer.step(1)
+        return [parameter.data().asnumpy() for parameter in self.learned]
+
+    def learned_by_name(self):
+        return {parameter.name: parameter for parameter in self.learned}
+
+
+def assert_close(arrays, expected):
+    assert len(arrays) == len(expected)
+    for a, b in zip(arrays, expected):
+        scale = abs(b).max() + 1e-3
+        assert numpy.isfinite(a).all() and abs(a - b).max() < 1e-3 * scale
+
+
+SETTINGS = [
+    {},
+    {"hybridize": True},
+    {"frozen": True},
+    {"frozen": True, "hybridize": True},
+    {"dtype": "float64", "hybridize": True},
+]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer_trains_in_every_setting(pages, name):
+    hybrid = issubclass(pages[name], pages["nn"].HybridBlock)
+    settings = [s for s in SETTINGS if hybrid or "hybridize" not in s]
+    gradients = Trial(pages, name, dtype="float64").gradients()
+    for setting in settings:
+        assert_close(Trial(pages, name, **setting).gradients(), gradients)
+        trained = Trial(pages, name, dtype="float64", frozen=setting.get("frozen", False)).train()
+        assert_close(Trial(pages, name, **setting).train(), trained)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_add_up(pages, name):
+    once = Trial(pages, name).gradients()
+    trial = Trial(pages, name, add=True)
+    trial.backward()
+    trial.backward()
+    assert_close([gradient / 3 for gradient in trial.gradients()], once)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in CHOSEN_GRADIENT])
+def test_gradient_agrees_with_finite_differences(pages, name):
+    trial = Trial(pages, name, dtype="float64")
+    gradient = trial.gradients()[0]
+    weight = trial.net[0].weight.data()
+    for place in [(0, 0), (1, 2), (LAYERS[name][1] - 1, 4)]:
+        value = weight[place].item()
+        losses = []
+        for step in 1e-6, -1e-6:
+            weight[place] = value + step
+            losses.append(trial.loss().item())
+        weight[place] = value
+        assert gradient[place] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-4, abs=1e-7)
