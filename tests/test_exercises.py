@@ -88,7 +88,7 @@ WRONG = {
     ),
     "NoParameter": Wrong("", "", RIGHT_PARAMETERS, 'Hint: self.params.get("shift", shape=...)'),
     "DiagonalOnly": Wrong("", "", VALUES, "with an input of shape (5, 4),"),
-    "BlockedGradient": Wrong("", "", {INPUT}, "Hint: asnumpy() and item() cut"),
+    "BlockedGradient": Wrong("", "", {INPUT}, "Hint: asnumpy(), item(), detach()"),
     # Constructors
     "ForgetsKeywords": Wrong(
         "PlainAffineLayer", f"{INIT}(in_units)", CREATED, "pass the keyword arguments on"
@@ -104,7 +104,7 @@ WRONG = {
         "def __init__(self, in_units, **kwargs):\n"
         "    self.shift = self.params.get('shift', shape=(in_units,))\n",
         CREATED,
-        "Hint: call super().__init__(**kwargs) first.",
+        "Hint: start with super().__init__(**kwargs), without self.",
     ),
     "NeedsMatrix": Wrong(
         "PlainAffineLayer",
@@ -116,14 +116,14 @@ WRONG = {
         "nn.Block",
         f"{INIT}(**kwargs)\n    self.s = self.params.get('s', shape=(in_units,))\n",
         RIGHT_PARAMETERS,
-        "expected {'shift': (4,)}, got {'s': (4,)}",
+        "expected {'shift': (4,)} to be learned, got {'s': (4,)}",
     ),
     "TransposedWeight": Wrong(
         "nn.Block",
         f"{INIT.replace('in_units', 'units, in_units')}(**kwargs)\n"
         "    self.weight = self.params.get('weight', shape=(units, in_units, in_units))\n",
         RIGHT_PARAMETERS,
-        "expected {'weight': (4, 4, 2)}, got {'weight': (2, 4, 4)}",
+        "expected {'weight': (4, 4, 2)} to be learned, got {'weight': (2, 4, 4)}",
     ),
     "LearnedMatrices": Wrong(
         "FFTHalfFourier",
@@ -131,8 +131,40 @@ WRONG = {
         RIGHT_PARAMETERS,
         "Hint: register values that aren't learned with get_constant.",
     ),
+    "HardCodedSize": Wrong(
+        "nn.Block",
+        f"{INIT}(**kwargs)\n    self.shift = self.params.get('shift', shape=(4,))\n",
+        RIGHT_PARAMETERS,
+        "expected {'shift': (5,)} to be learned",
+    ),
+    "NotLearned": Wrong(
+        "PlainAffineLayer",
+        f"{INIT}(in_units, **kwargs)\n    self.shift.grad_req = 'null'",
+        RIGHT_PARAMETERS,
+        "to be learned, got none",
+    ),
+    "TorchParameter": Wrong(
+        "nn.Block",
+        f"{INIT}(**kwargs)\n    self.shift = nn.Parameter(np.zeros(in_units))",
+        CREATED,
+        'Hint: in Gluon, self.params.get("shift", shape=...) creates a parameter.',
+    ),
+    "DataInConstructor": Wrong(
+        "nn.Block",
+        f"{INIT}(**kwargs)\n    self.shift = self.params.get('shift', shape=(in_units,)).data()\n",
+        CREATED,
+        "Hint: parameters have no values in __init__ yet",
+    ),
     # What comes out of forward
-    "ForgotData": affine("x - x.mean() + self.shift", AN_ARRAY, "self.shift.data(x.ctx)"),
+    "MisspelledName": affine("x + self.shfit.data()", AN_ARRAY, "Hint: look up the name"),
+    "DataNotCalled": affine("x - x.mean() + self.shift.data", AN_ARRAY, "data is a method"),
+    "ForgotDataInEinsum": reduction(
+        "np.einsum('ijk,...i,...j->...k', self.weight, x, x)", AN_ARRAY, "use the array of values"
+    ),
+    "NumPyMatrix": fourier(
+        "np.dot(x, numpy.ones((x.shape[-1], 3)))", AN_ARRAY, "Hint: convert NumPy arrays"
+    ),
+    "ForgotData": affine("x - x.mean() + self.shift", AN_ARRAY, "Hint: use the array of values"),
     "ReturnsTuple": affine("super().forward(x), x", AN_ARRAY, "Hint: forward returns a single"),
     "ReturnsNothing": affine("None", AN_ARRAY, "Hint: forward has to return its result."),
     "ReturnsNumPy": affine("x.asnumpy()", AN_ARRAY, "Hint: compute with the functions of mxnet.np"),
@@ -181,11 +213,9 @@ WRONG = {
     "WrongSign": fourier(
         "super().forward(x) * np.array([1, -1])",
         VALUES,
-        "real and imaginary parts in the last axis",
+        "minus a sum of sines",
     ),
-    "Swapped": fourier(
-        "super().forward(x)[..., ::-1]", VALUES, "real and imaginary parts in the last axis"
-    ),
+    "Swapped": fourier("super().forward(x)[..., ::-1]", VALUES, "minus a sum of sines"),
     "PowerOnly": fourier("(super().forward(x) ** 2).sum(axis=-1)", VALUES, "of shape (5, 3, 2)"),
     "RoundedUp": fourier(
         "super().forward(np.concatenate([x, x[..., -1:]], -1)) if x.shape[-1] % 2 else "
@@ -207,7 +237,9 @@ WRONG = {
         "Hint: work on a new array",
     ),
     # Gradients
-    "DetachedMean": affine(f"x - x.mean().item() + {SHIFT}", {INPUT}, "does every operation"),
+    "DetachedMean": affine(
+        f"x - x.mean().item() + {SHIFT}", {INPUT}, "Hint: asnumpy(), item(), detach()"
+    ),
     "DetachedShift": affine(
         f"x - x.mean() + {SHIFT}.detach() + 0 * {SHIFT}",
         {PARAMETERS, STEP},
@@ -219,9 +251,18 @@ WRONG = {
         "Hint: does forward use self.shift.data(x.ctx)?",
     ),
     "WrongGradient": fourier(
-        "super().forward(x / 2) + super().forward(x / 2).detach()", {INPUT}, "pass the gradient on"
+        "super().forward(x / 2) + super().forward(x / 2).detach()",
+        {INPUT},
+        "Hint: asnumpy(), item(), detach()",
     ),
     # Networks
+    "WithoutAttribute": Wrong(
+        "nn.Block",
+        f"{INIT}(**kwargs)\n    self.params.get('shift', shape=(in_units,))\n"
+        f"{FORWARD}return x - x.mean() + self.params.get('shift').data(x.ctx)",
+        {"can be saved and loaded"},
+        "Hint: assign each parameter to an attribute",
+    ),
     "CountsBatches": Wrong(
         "PlainAffineLayer",
         f"off = 0\n{FORWARD}self.off += len(x) == 3  # a size that no check of values uses\n"
@@ -294,12 +335,17 @@ def test_constructor_is_checked_before_forward_is_written(page, constructor, las
     assert lines[-1] == last_line
 
 
+def test_layer_in_place_of_its_class_is_rejected(page):
+    with pytest.raises(TypeError, match="pass the class PlainAffineLayer and not a layer"):
+        page["check_affine"](page["PlainAffineLayer"](4))
+
+
 @pytest.mark.parametrize("name", SOLUTIONS + list(RIGHT))
 def test_right_answer_passes_every_line(page, name, capsys):
     check = find_check(page, name)
     lines = run_check(page, check, name, capsys)
     hybrid = issubclass(page[name], page["nn"].HybridBlock)
-    assert len(lines) == (9 if check == "check_fourier" else 11) + hybrid
+    assert len(lines) == (10 if check == "check_fourier" else 12) + hybrid
     assert all(line.startswith("passed  ") for line in lines)
 
 
