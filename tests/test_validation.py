@@ -22,10 +22,10 @@ WRONG_CODE = {
     "different seed": (MANAGING, "seed(89)", "seed(1)"),
     "missing ReLU": (WITH, "return npx.relu(linear)", "return linear"),
     "transposed weight": (WITH, "(in_units, units))", "(units, in_units))"),
-    "unfrozen layer": (MANAGING, '"grad_req", "null")\n\nsgd', '"grad_req", "write")\n\nsgd'),
+    "unfrozen layer": (MANAGING, '"grad_req", "null")', '"grad_req", "write")'),
     "wrong shape": ("inferring-shapes", "(x.shape[-1],)\n\n\nscale", "(len(x),)\n\n\nscale"),
     "wrong gradient": ("custom-gradients", "return dy\n", "return 2 * dy\n"),
-    "missing bias": ("speed", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
+    "missing bias": ("inferring-shapes", "F.np.dot(x, weight) + bias", "F.np.dot(x, weight)"),
 }
 
 
