@@ -39,15 +39,24 @@ LAYERS = {
     "FastDense": ({"units": 3}, 4),
     "ZeroBiasDense": ({"units": 3, "in_units": 4}, 4),
     "RunningCenter": ({}, 4),
+    "RoundingLayer": ({}, 4),
+    "HybridRounding": ({}, 4),
+    "GainRounding": ({}, 4),
+    "SigmoidLayer": ({}, 4),
+    "GradientReversal": ({"scale": 2}, 4),
+    "OneBit": ({}, 4),
     "TracedPositive": ({}, 4),
     "RootScaled": ({}, 4),
 }
 # Layers that define a gradient of their own, which differs from that of their function.
-CHOSEN_GRADIENT = set()
+CHOSEN_GRADIENT = {
+    "RoundingLayer", "HybridRounding", "GainRounding", "GradientReversal", "OneBit",
+}  # fmt: skip
 # Layers that are wrong on purpose, that readers complete, or that consist of other layers.
 NOT_TRAINED = {
     "AffineLayer", "TensorReduction", "HalfFourier", "FeatureMean", "NoParameter",
     "DiagonalOnly", "BlockedGradient", "Gain", "Residual", "ScaledResidual",
+    "UnsafeGainRounding", "ForgetfulCube", "CheckedCrossEntropy",
 }  # fmt: skip
 
 
