@@ -90,7 +90,7 @@ def test_quoted_messages_are_those_that_the_page_provokes():
         for node in ast.parse(cell.source).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MESSAGES"
     ]
-    _, installing, *tables = path.read_text("utf-8").split("| message |")
+    _, _installing, *tables = path.read_text("utf-8").split("| message |")
     first_columns = re.findall(r"^\| (.*?) \|", "".join(tables), re.MULTILINE)
     assert re.findall(r"`([^`]+)`", "\n".join(first_columns)) == provoked
 

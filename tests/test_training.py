@@ -131,10 +131,21 @@ class Trial:
         loss.backward()
 
     def gradients(self):
-        """Return the gradients in the first and the last layer: before and behind the layer."""
+        """Return the gradients of all parameters except those of the layer, and then these."""
         self.backward()
-        outer = [self.net[0].weight, self.net[0].bias, self.net[2].weight]
-        return [parameter.grad().asnumpy() for parameter in outer]
+        own = [p for p in self.layer.collect_params().values() if p in self.learned]
+        others = [self.net[0].weight, self.net[0].bias, self.net[2].weight, self.net[2].bias]
+        return [parameter.grad().asnumpy() for parameter in others + own]
+
+    def input_gradient(self, grad_req):
+        """Return the gradient of the layer's own input after three passes."""
+        x = self.net[0](self.x).detach()
+        x.attach_grad(grad_req=grad_req)
+        for _ in range(3):
+            with self.autograd.record():
+                total = (self.layer(x) ** 2).sum()
+            total.backward()
+        return x.grad.asnumpy()
 
     def train(self):
         """Return all learned values after 20 steps, in which nothing waits for a result."""
@@ -149,7 +160,7 @@ class Trial:
 
 
 def assert_close(arrays, expected):
-    assert len(arrays) == len(expected)
+    """Compare arrays with those expected, of which the last may have no counterpart."""
     for a, b in zip(arrays, expected):
         scale = abs(b).max() + 1e-3
         assert numpy.isfinite(a).all() and abs(a - b).max() < 1e-3 * scale
@@ -182,6 +193,7 @@ def test_gradients_add_up(pages, name):
     trial.backward()
     trial.backward()
     assert_close([gradient / 3 for gradient in trial.gradients()], once)
+    assert_close([trial.input_gradient("add") / 3], [trial.input_gradient("write")])
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name not in CHOSEN_GRADIENT])
