@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from tools.project import ROOT
-from tools.quality.nbval_plugin import RELATIVE_TOLERANCE
+from tools.quality.comparison import RELATIVE_TOLERANCE
 
 # Each setting, with the flag of a processor that can run it. OpenBLAS and oneDNN don't check.
 SETTINGS = {
