@@ -117,6 +117,13 @@ class Checkout:
         assert process.returncode == 0, output + errors
         return self.folder / "_build" / "html"
 
+    def validate(self):
+        """Compare the page with its recording; return pytest's exit code and its output."""
+        command = [sys.executable, "-m", "pytest", "--nbval", "book/page.ipynb"]
+        command += ["-p", "tools.quality.nbval_plugin", "-p", "tools.quality.cell_report"]
+        run = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        return run.returncode, run.stdout
+
     def fail(self, task="record", **options):
         """Run a task, which must fail and leave everything as it was; return its error."""
         process = self.start(task, **options)

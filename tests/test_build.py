@@ -154,13 +154,15 @@ def test_recording_keeps_what_did_not_change(checkout):
 
 
 def test_build_lists_outputs_that_changed(checkout):
-    checkout.write("1 < 2")
+    code = "from matplotlib import pyplot as plt\nplt.title('loss')\nplt.show()\n1 < 2"
+    checkout.write(code)
     assert checkout.start().wait() == 0
-    checkout.write("1 > 2")
+    checkout.write(code.replace("loss", "gain").replace("<", ">"))
     process = checkout.start("site")
     printed, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert "book/page.md:22: False (recorded: True)\n" in printed
+    assert re.search(r"book/page.md:22: .*False \(recorded: .*True\)\n", printed)
+    assert re.search(r"book/page.md:22: the figure has changed: .* 'loss' is now 'gain'\n", printed)
 
 
 def test_new_page_builds(checkout):

@@ -1,8 +1,6 @@
 """Proof that validation fails for wrong layers, wrong outputs, and missing outputs."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
@@ -111,7 +109,7 @@ def test_deviation_of_matching_outputs_is_logged(tmp_path, monkeypatch):
     output = Output("[0.5 4.0]")
     assert output == "[0.5 4.000004]" and output == "[0.5 4.0]"
     assert output != "[0.5 4.1]" and output != "[0.5 4.0 1.0]"
-    deviations = list(map(float, log.read_text().split()))
+    deviations = list(map(float, log.read_text().split()[1::2]))
     assert deviations == [pytest.approx(1e-6, rel=1e-3), 0]
 
 
@@ -132,15 +130,8 @@ def test_failure_names_the_place_and_the_values():
 def test_recording_of_an_older_page_fails(checkout):
     checkout.write("2")
     assert checkout.start().wait() == 0
-    command = [sys.executable, "-m", "pytest", "--nbval", "book/page.ipynb"]
-    command += ["-p", "tools.quality.nbval_plugin", "-p", "tools.quality.cell_report"]
-
-    def validate():
-        run = subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True)
-        return run.returncode, run.stdout
-
-    assert validate()[0] == 0
+    assert checkout.validate()[0] == 0
     checkout.write("1 + 1")
-    exit_code, printed = validate()
+    exit_code, printed = checkout.validate()
     assert exit_code == 1
     assert "book/page.md: its code isn't what was recorded; run 'make notebooks" in printed

@@ -58,6 +58,12 @@ def output_text(outputs):
     return "\n".join(texts)
 
 
+def figures(outputs):
+    """Return the figures among the outputs of a cell, as SVG."""
+    data = (output.get("data", {}) for output in outputs)
+    return [formats["image/svg+xml"] for formats in data if "image/svg+xml" in formats]
+
+
 def code_of(notebook):
     """Return what the outputs of a notebook depend on: the code and the tags of its cells."""
     return [(cell.source, tags(cell)) for cell in code_cells(notebook)]

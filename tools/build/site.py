@@ -12,6 +12,7 @@ from tools.build.execute import ExecutionCache, execute_pages
 from tools.build.notebook import (
     PageError,
     code_cells,
+    figures,
     find_line,
     output_text,
     pages_with_code,
@@ -22,6 +23,7 @@ from tools.build.record import read_old_recording
 from tools.build.student import write_student_edition
 from tools.project import ROOT, SITE, relative
 from tools.quality.comparison import outputs_match
+from tools.quality.svg_comparison import figure_differences
 
 
 def execute_changed_pages():
@@ -69,10 +71,15 @@ def list_differences(path, notebook):
         return [f"{relative(path)}: its cells aren't those of the recording; run 'make notebooks'"]
     lines = []
     for index, (old, new) in enumerate(zip(old_cells, new_cells)):
+        if "nbval-ignore-output" in tags(new):
+            continue
+        place = f"{relative(path)}:{find_line(path, index)}"
         recorded, now = output_text(old.outputs), output_text(new.outputs)
-        if "nbval-ignore-output" not in tags(new) and not outputs_match(recorded, now):
+        if not outputs_match(recorded, now):
             recorded, now = (shorten(text, 60, placeholder=" ...") for text in (recorded, now))
-            lines.append(f"{relative(path)}:{find_line(path, index)}: {now} (recorded: {recorded})")
+            lines.append(f"{place}: {now} (recorded: {recorded})")
+        differences = figure_differences(figures(old.outputs), figures(new.outputs))
+        lines += [f"{place}: the figure has changed: {text}" for text in differences]
     return lines
 
 

@@ -1,15 +1,29 @@
 """A pytest plugin that reports a failing cell by its page, with the values that differ."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbCell, NbCellError
 
-from tools.build.notebook import code_of, find_line, output_text, read_page, tags
-from tools.project import BOOK, relative
-from tools.quality.comparison import mark_differences
+from tools.build.notebook import code_of, figures, find_line, output_text, read_page, tags
+from tools.project import BOOK, BUILD, relative
+from tools.quality.comparison import mark_differences, outputs_match
+from tools.quality.svg_comparison import figure_differences
 
 OUT_OF_STEP = pytest.StashKey[bool]()
+FIGURE_REPORT = """<!doctype html>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+  body {{ display: grid; grid-template-columns: repeat(3, 1fr); font-family: sans-serif }}
+  img {{ width: 100% }}
+  div {{ position: relative }}
+  div img + img {{ position: absolute; inset: 0; mix-blend-mode: difference }}
+</style>
+<b>recorded</b><b>now</b><b>the difference, black where there is none</b>
+{figures}
+"""
 
 
 def page_of(item):
@@ -75,9 +89,28 @@ def describe_failure(item, error):
         return f"{place}: {last.ename}: {last.evalue}"
     if not item.test_outputs and not item.cell.outputs:
         return f"{place}: {error}"
-    texts = output_text(item.cell.outputs), output_text(item.test_outputs or [])
-    recorded, new = mark_differences(*texts)
-    return (
-        f"{place}: the output isn't what was recorded\n\nrecorded:\n{recorded}\nnow:\n{new}\n"
-        f"If you meant to change it, run 'make notebooks page={page.stem}' and read the diff."
-    )
+    outputs = item.cell.outputs, item.test_outputs or []
+    lines = [f"{place}: the output isn't what was recorded\n"]
+    differences = figure_differences(*map(figures, outputs))
+    if not differences or not outputs_match(*map(output_text, outputs)):
+        recorded, new = mark_differences(*map(output_text, outputs))
+        lines += [f"recorded:\n{recorded}", f"now:\n{new}"]
+    if differences and page.suffix == ".md":
+        path = write_figure_report(f"{page.stem}-{item.cell_num}", *map(figures, outputs))
+        differences += [f"Both figures are in {relative(path)}."]
+    command = f"make notebooks page={page.stem}"
+    lines += [*differences, f"If you meant to change it, run '{command}' and read the diff."]
+    return "\n".join(lines)
+
+
+def write_figure_report(name, recorded, new):
+    """Write a page that shows two lists of figures side by side, and return its path."""
+    rows = ""
+    for pair in zip(recorded, new):
+        urls = [f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}" for svg in pair]
+        old, now = (f'<img src="{url}" alt="">' for url in urls)
+        rows += f"{old}{now}<div>{old}{now}</div>\n"
+    path = BUILD / "differences" / f"{name}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(FIGURE_REPORT.format(title=name, figures=rows), "utf-8")
+    return path

@@ -1,7 +1,8 @@
 """Validate the pages with other processors, numbers of threads, engines, and so on.
 
 Print for each setting how long validation took, the largest relative deviation of a number
-from the recorded one, and pytest's last line.
+from the recorded one, the largest distance that anything in a figure moved, and pytest's last
+line.
 """
 
 import os
@@ -12,7 +13,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from tools.project import ROOT
-from tools.quality.nbval_plugin import RELATIVE_TOLERANCE
+from tools.quality.comparison import RELATIVE_TOLERANCE
+from tools.quality.svg_comparison import POINT_TOLERANCE
 
 # Each setting, with the flag of a processor that can run it. OpenBLAS and oneDNN don't check.
 SETTINGS = {
@@ -44,28 +46,33 @@ def processor_flags():
 def validate(setting):
     """Validate the pages with an environment variable, given as "NAME=VALUE", or without.
 
-    Return the largest relative deviation, pytest's last line, and its exit code.
+    Return the largest relative deviation of a number, the largest distance in a figure,
+    pytest's last line, and its exit code.
     """
     env = os.environ | dict([setting.split("=")] if setting else [])
     with NamedTemporaryFile("r") as log:
         command = [sys.executable, *COMMAND.split(), log.name]
         run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-        deviations = [float(line) for line in log]
+        deviations = {"text": 0.0, "figure": 0.0}
+        for kind, deviation in map(str.split, log):
+            deviations[kind] = max(deviations[kind], float(deviation))
     last_line = (run.stdout + run.stderr).strip().splitlines()[-1]
-    return max(deviations, default=0), last_line, run.returncode
+    return *deviations.values(), last_line, run.returncode
 
 
 def main():
     flags, exit_codes = processor_flags(), []
-    print(f"{'':32}{'seconds':>8}{'deviation':>11}  (tolerance: {RELATIVE_TOLERANCE})")
+    print(f"{'':32}{'seconds':>8}{'deviation':>11}{'points':>11}")
+    print(f"{'tolerance':40}{RELATIVE_TOLERANCE:>11}{POINT_TOLERANCE:>11}")
     for setting, flag in SETTINGS.items():
         print(f"{setting or 'no setting':32}", end="", flush=True)
         if flag and flag not in flags:
-            print(f"{'':19}  not on this processor, which has no {flag}")
+            print(f"{'':30}  not on this processor, which has no {flag}")
             continue
         start = time.perf_counter()
-        deviation, summary, exit_code = validate(setting)
-        print(f"{time.perf_counter() - start:>8.0f}{deviation:>11.1e}  {summary}", flush=True)
+        deviation, distance, summary, exit_code = validate(setting)
+        seconds = time.perf_counter() - start
+        print(f"{seconds:>8.0f}{deviation:>11.1e}{distance:>11.1e}  {summary}", flush=True)
         exit_codes.append(exit_code)
     sys.exit(any(exit_codes))
 

@@ -1,7 +1,7 @@
-"""A pytest plugin that makes nbval compare numbers instead of text.
+"""A pytest plugin that makes nbval compare numbers and figures instead of text.
 
 nbval reruns every recorded cell and fails if the text of an output differs. With this
-plugin, it compares the texts by tools/quality/comparison.py.
+plugin, it compares texts by tools/quality/comparison.py and figures by svg_comparison.py.
 """
 
 import os
@@ -13,23 +13,38 @@ from jupyter_client.manager import KernelManager
 
 from tools.project import cell_timeout
 from tools.quality.comparison import outputs_match, relative_deviation
+from tools.quality.svg_comparison import compare_figures
 
 
 class Output(str):
     """The text of an output, compared with `outputs_match`."""
 
     __hash__ = None
-    deviation_log = None  # a file to which each comparison appends its deviation
+    deviation_log = None  # a file to which each comparison appends its kind and deviation
 
     def __eq__(self, other):
         equal = outputs_match(str(self), str(other))
-        if equal and self.deviation_log:
-            with open(self.deviation_log, "a") as file:
-                file.write(f"{relative_deviation(str(self), str(other))}\n")
+        if equal:
+            self.log("text", relative_deviation(str(self), str(other)))
         return equal
 
     def __ne__(self, other):
         return not self == other
+
+    def log(self, kind, deviation):
+        if self.deviation_log:
+            with open(self.deviation_log, "a") as file:
+                file.write(f"{kind} {deviation}\n")
+
+
+class Figure(Output):
+    """A figure, compared with `compare_figures`."""
+
+    def __eq__(self, other):
+        difference, distance = compare_figures(str(self), str(other))
+        if not difference:
+            self.log("figure", distance)
+        return not difference
 
 
 class IPCKernelManager(KernelManager):
@@ -53,8 +68,10 @@ class IPCKernelManager(KernelManager):
 
 
 def sanitize(cell, text):
-    """Return an `Output`, which nbval then compares."""
-    return Output(text) if isinstance(text, str) else text
+    """Return an `Output` or a `Figure`, which nbval then compares."""
+    if not isinstance(text, str):
+        return text
+    return (Figure if text.startswith("<?xml") else Output)(text)
 
 
 # nbval 0.11 offers no other hook for comparing outputs or choosing the kernel manager.
