@@ -14,7 +14,7 @@ LAB_SETTINGS := JUPYTER_CONFIG_PATH=../tools/jupyter JUPYTER_CONFIG_DIR=$(CURDIR
 	npm_config_cache=$(CURDIR)/.venv/npm
 SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')
 
-.PHONY: help html preview page check test lint format mutants matrix bench lighthouse live lab edit \
+.PHONY: help html preview page check test lint format mutants matrix hub bench lighthouse live lab edit \
 	notebooks student pdf screenshot lock clean
 
 help: ## list the tasks
@@ -71,6 +71,9 @@ mutants: .venv/installed ## change the pages' code bit by bit; report what no ou
 
 matrix: .venv/installed ## validate the pages with other processors, threads, and engines
 	@$(PYTHON) -m tools.quality.matrix
+
+hub: .venv/installed ## run a page on a local JupyterHub, set up by binder/ (needs Chromium and npm)
+	@$(PYTHON) -m tools.quality.hub
 
 bench: .venv/installed ## time the layers of the exercises and of the page on speed
 	@$(PYTHON) -m tools.quality.bench
