@@ -14,8 +14,8 @@ LAB_SETTINGS := JUPYTER_CONFIG_PATH=../tools/jupyter JUPYTER_CONFIG_DIR=$(CURDIR
 	npm_config_cache=$(CURDIR)/.venv/npm
 SITE      := _config.yml _toc.yml $(shell find book tools -type f -not -name '*.pyc')
 
-.PHONY: help html preview page check test lint format mutants matrix bench lighthouse live lab edit \
-	notebooks student pdf screenshot lock clean
+.PHONY: help html preview page check test consistency lint format mutants matrix hub bench lighthouse \
+	live lab edit notebooks student pdf screenshot lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
@@ -29,11 +29,16 @@ preview: .venv/installed ## serve the site while you write; rebuild and reload a
 		--ignore _build --ignore scratch --re-ignore '\.ipynb$$' \
 		-q -c tools/preview -A preview=1 . _build/preview
 
-check: $(if $(page),.venv/installed,html lint) ## check the pages after an edit: outputs, sources, built HTML; page=NAME: one page's outputs
-	@$(if $(page),$(PYTHON) -m pytest --nbval book/$(page).ipynb,$(PYTEST) tests/test_pages.py tests/test_site.py)
+check: $(if $(page),.venv/installed,lint consistency html) ## check the pages after an edit: outputs, sources, built HTML; page=NAME: one page's outputs
+	@$(if $(page),$(PYTHON) -m pytest --nbval book/$(page).ipynb,$(PYTEST) tests/test_site.py)
 
-test: html lint ## run every test (those of the site need Chromium and npm)
-	@$(PYTEST) tests
+test: lint consistency html ## run every test (those of the site need Chromium and npm)
+	@$(PYTEST) tests --ignore tests/test_pages.py
+
+# What takes seconds comes before the build and nbval, which take minutes.
+consistency: .venv/installed
+	@$(PYTHON) -m tools.build check
+	@$(PYTHON) -m pytest -q tests/test_pages.py
 
 lint: .venv/installed ## check the style of the Python code
 	@$(PYTHON) -m ruff check --quiet tools tests conftest.py book
@@ -71,6 +76,9 @@ mutants: .venv/installed ## change the pages' code bit by bit; report what no ou
 
 matrix: .venv/installed ## validate the pages with other processors, threads, and engines
 	@$(PYTHON) -m tools.quality.matrix
+
+hub: .venv/installed ## run a page on a local JupyterHub, set up by binder/ (needs Chromium and npm)
+	@$(PYTHON) -m tools.quality.hub
 
 bench: .venv/installed ## time the layers of the exercises and of the page on speed
 	@$(PYTHON) -m tools.quality.bench

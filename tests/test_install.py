@@ -1,6 +1,7 @@
 """Test the installer on a bare machine, the locked requirements and the workflows."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
+from traitlets.config import PyFileConfigLoader
 
 from tests.conftest import wait_for
 from tools.project import ROOT
@@ -30,8 +32,8 @@ PACKAGE = {
     "thing.py": "raise SystemExit('executed')",
 }
 FAILURES = [
-    ("uname", "echo Darwin arm64", "make: .* Apple .* 'arch -x86_64 make html'.*"),
-    ("uname", "echo MINGW64_NT-10.0 x86_64", "make: .* Windows: .* WSL.*"),
+    ("uname", "echo Darwin arm64", "make: .* Apple .* container .* 'arch -x86_64 make html'.*"),
+    ("uname", "echo MINGW64_NT-10.0 x86_64", "make: .* Windows: .* container .* WSL.*"),
     ("uname", "echo Linux riscv64", "make: .* no wheel for Linux riscv64.*"),
     ("ldd", "echo musl libc >&2; exit 1", "make: .* musl .* glibc.*"),
     ("python3", "exit 1", "make: found neither uv nor a python3 with pip.*"),
@@ -139,3 +141,25 @@ def test_lock_matches_requirements_in():
 def test_workflows_are_valid():
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema=vendor.github-workflows"]
     run([*check, *ROOT.glob(".github/workflows/*")], check=True)
+
+
+def read_container():
+    return json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+
+
+def test_dev_container_has_our_python_and_calls_tasks_that_exist():
+    container = read_container()
+    version = (ROOT / "binder" / "runtime.txt").read_text().strip().replace("-", ":")
+    assert re.fullmatch(rf"{version}-\w+", container["image"])
+    tasks = re.findall(r"make (\w+)", json.dumps(container))
+    assert "html" in tasks and "lab" in tasks
+    run(["make", "--dry-run", *tasks], cwd=ROOT, check=True, stdout=PIPE)
+
+
+@pytest.mark.parametrize("variable", ["DEVCONTAINER", "OTHER"])
+def test_browser_of_dev_container_gets_address_instead_of_file(monkeypatch, variable):
+    monkeypatch.delenv("DEVCONTAINER", raising=False)
+    monkeypatch.setenv(variable, "true")
+    loader = PyFileConfigLoader("jupyter_lab_config.py", str(ROOT / "tools" / "jupyter"))
+    assert loader.load_config().ServerApp.use_redirect_file == (variable == "OTHER")
+    assert "DEVCONTAINER" in read_container()["containerEnv"]

@@ -12,8 +12,8 @@ case "$(uname -sm) $(ldd --version 2>&1)" in
 Linux*musl*) no_wheel "musl (Alpine): use a Linux with glibc, such as Debian or Ubuntu." ;;
 "Linux x86_64"* | "Linux aarch64"*) ;;
 "Darwin x86_64"*) python=cpython-$version-macos-x86_64 ;; # also under Rosetta
-"Darwin arm64"*) no_wheel "Apple silicon: install Rosetta, then run 'arch -x86_64 make $*'." ;;
-MINGW* | MSYS* | CYGWIN*) no_wheel "Windows: run 'wsl --install' and use the book inside WSL." ;;
+"Darwin arm64"*) no_wheel "Apple silicon: use a container or 'arch -x86_64 make $*'; see README.md." ;;
+MINGW* | MSYS* | CYGWIN*) no_wheel "Windows: use a container or WSL; see README.md." ;;
 *) no_wheel "$(uname -sm), only for Linux with glibc (x86-64, aarch64) and macOS (x86-64)." ;;
 esac
 

@@ -1,4 +1,4 @@
-"""Run a build task: `python -m tools.build site`, `execute`, `record`, `student`, or `page`."""
+"""Run a build task: `python -m tools.build check`, or another one of TASKS."""
 
 import argparse
 import fcntl
@@ -7,13 +7,14 @@ import sys
 from contextlib import contextmanager
 
 from tools.build.notebook import PageError
-from tools.build.pages import write_new_page
+from tools.build.pages import check_pages, write_new_page
 from tools.build.record import record_pages
 from tools.build.site import build_site, execute_changed_pages
 from tools.build.student import write_student_edition
 from tools.project import BUILD
 
 TASKS = {
+    "check": check_pages,
     "site": build_site,
     "execute": execute_changed_pages,
     "record": record_pages,

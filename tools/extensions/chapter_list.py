@@ -1,27 +1,21 @@
-"""The directive `chapter-list`, an annotated table of contents.
+"""An annotated table of contents, which replaces a `div` of class `chapter-list`.
 
 It lists the parts of the book and, for each page, its number, title, reading time, and
-the description from the page's header.
+the description from the page's header. JupyterLab, which would show a directive of our own as
+an error, knows `div` and shows nothing.
 """
 
 from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
+from docutils.parsers.rst.directives.body import Container
 
 WORDS_PER_MINUTE = 150  # slower than a novel, because of code and formulas
 
 
-class chapter_list(nodes.General, nodes.Element):
-    """Where the list goes; replaced when all pages have been read."""
-
-
-class ChapterList(SphinxDirective):
-    def run(self):
-        return [chapter_list()]
-
-
 def fill_chapter_lists(app, doctree, docname):
-    """Replace `chapter_list` nodes by a heading and a list for each part."""
-    for node in list(doctree.findall(chapter_list)):
+    """Replace each `div` of class `chapter-list` by a heading and a list for each part."""
+    for node in list(doctree.findall(nodes.container)):
+        if "chapter-list" not in node["classes"]:
+            continue
         lists = []
         for part in app.env.external_site_map.root.subtrees:
             lists.append(nodes.rubric("", part.caption))
@@ -45,6 +39,5 @@ def make_item(app, docname, name):
 
 
 def setup(app):
-    app.add_node(chapter_list)
-    app.add_directive("chapter-list", ChapterList)
+    app.add_directive("div", Container)  # docutils has it under a name that JupyterLab lacks
     app.connect("doctree-resolved", fill_chapter_lists)

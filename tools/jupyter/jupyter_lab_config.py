@@ -1,7 +1,11 @@
 """Configure the JupyterLab of `make lab` and `make edit`: reachable from this machine only."""
 
+import os
+
 c = get_config()  # noqa: F821 (Jupyter defines it)
 c.ServerApp.ip = "127.0.0.1"
+# The browser of a dev container is outside and can open an address, but none of our files.
+c.ServerApp.use_redirect_file = "DEVCONTAINER" not in os.environ
 c.LabApp.default_url = "/lab/tree/index.md"
 c.Application.log_level = "ERROR"  # shows the address, and nothing else unless it fails
 c.LabApp.extension_manager = "readonly"  # the default one contacts the package index
