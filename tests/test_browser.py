@@ -212,7 +212,7 @@ def test_keyboard_reaches_everything_visibly(browser, site, name):
 
 
 def test_code_that_is_cut_off_can_be_scrolled_by_keyboard(browser, site):
-    with visit(browser, f"{site}/book/troubleshooting.html", viewport=WIDE) as (page, _):
+    with visit(browser, f"{site}/book/layers-without-parameters.html", viewport=WIDE) as (page, _):
         folded = page.locator("details.hide").first
         folded.locator("summary").click()
         code = folded.locator("pre")

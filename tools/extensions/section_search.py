@@ -31,6 +31,8 @@ def read_sections(app, name):
     for section in reversed(list(doctree.findall(has_title))):
         section.parent.remove(section)
         title = section.pop(0)
+        for cell in list(section.findall(is_folded_cell)):
+            cell.parent.remove(cell)  # it draws a figure or repeats what a different page explains
         blocks = list(section.findall(nodes.literal_block))
         code = join_text(blocks)
         for block in blocks:
@@ -47,6 +49,11 @@ def read_sections(app, name):
 def has_title(node):
     """Return whether a node is a section with a title; sphinx-exercise makes some without."""
     return isinstance(node, nodes.section) and isinstance(node.next_node(), nodes.title)
+
+
+def is_folded_cell(node):
+    """Return whether a node is a code cell whose code is folded."""
+    return isinstance(node, nodes.Element) and "tag_hide-input" in node.get("classes", [])
 
 
 def join_text(parts):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from tempfile import NamedTemporaryFile
 
 import nbformat
 
-from tools.project import BUILD, ROOT
+from tools.project import BOOK, BUILD, ROOT
 
 
 @contextmanager
@@ -17,6 +18,7 @@ def temporary_notebook(notebook):
     """Yield the path of a file that holds the notebook; delete it afterwards."""
     folder = BUILD / "notebooks"  # in the project, so that pytest loads our conftest.py
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(BOOK / "matplotlibrc", folder)  # kernels start in the notebook's folder
     with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=folder) as file:
         nbformat.write(notebook, file)
         file.flush()
