@@ -9,6 +9,7 @@ import time
 import pytest
 import yaml
 
+from tests.live import Reader, make_live
 from tools.chromium import CHROMIUM_MISSING, find_chromium, open_chromium
 from tools.project import ROOT
 
@@ -18,11 +19,11 @@ def skip_or_fail(reason):
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
-def wait_for(condition, process):
+def wait_for(condition, process=None):
     """Wait until a condition holds, while the process that brings it about is running."""
     deadline = time.monotonic() + 60
     while not condition():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert (process is None or process.poll() is None) and time.monotonic() < deadline
         time.sleep(0.01)
 
 
@@ -34,6 +35,25 @@ def browser():
         skip_or_fail(CHROMIUM_MISSING)
     with open_chromium("test") as chromium:
         yield chromium
+
+
+@pytest.fixture(scope="module")
+def live():
+    """Yield the `make live` of the tests that don't stop it."""
+    command = ["make", "--silent", ".venv/live/installed"]
+    installation = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if installation.returncode:
+        skip_or_fail(installation.stderr)
+    with make_live() as server:
+        yield server
+
+
+@pytest.fixture
+def reader(browser):
+    with browser.new_context(reduced_motion="reduce") as context:
+        reader = Reader(context)
+        yield reader
+        assert reader.errors == []
 
 
 PAGE = """---

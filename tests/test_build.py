@@ -51,6 +51,13 @@ def test_build_needs_no_network_and_reuses_the_cache(checkout):
     assert (checkout.folder / "executed").read_text() == "x"
 
 
+def test_kernel_output_is_encrypted(checkout):
+    # Over TCP, any user of this machine could read it.
+    file = "__import__('ipykernel').get_connection_file()"
+    checkout.write(f"assert 'curve_publickey' in open({file}).read()")
+    checkout.build()
+
+
 def test_recording_keeps_neither_timestamps_nor_versions(checkout):
     checkout.write("print(2)\nprint(3)")
     process = checkout.start()

@@ -11,6 +11,7 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets.config import Config
 
 from tools.build.notebook import PageError, code_cells, find_line, tags
 from tools.build.progress import Progress
@@ -48,6 +49,8 @@ def execute_page(path, notebook, on_cell=None):
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        # Other users of this machine could read what a kernel sends over TCP.
+        config=Config(KernelManager={"transport_encryption": "required"}),
         on_cell_execute=track_current_cell,
     )
     try:

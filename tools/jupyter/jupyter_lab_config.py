@@ -8,5 +8,6 @@ c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.use_redirect_file = "DEVCONTAINER" not in os.environ
 c.LabApp.default_url = "/lab/tree/index.md"
 c.Application.log_level = "ERROR"  # shows the address, and nothing else unless it fails
+c.KernelManager.transport_encryption = "auto"  # other users could read what kernels send
 c.LabApp.extension_manager = "readonly"  # the default one contacts the package index
 c.ServerApp.allow_root = True  # as in a container; a token protects the server

@@ -6,77 +6,14 @@
   const SERVER_STOPPED =
     "The server has stopped. You can keep reading; to run code, start “make live” again.";
   const TOKEN_MISSING = "To run code, open the address that “make live” printed last.";
-  const NEW_KERNEL = "Ready. The new kernel is empty, so run the page from the top.";
-
-  // Remove the token from the address bar and the history, where others might see it.
-  if (location.hash.startsWith("#token=")) {
-    localStorage.setItem(TOKEN_KEY, location.hash.slice(7));
-    history.replaceState(null, "", location.pathname + location.search);
-  }
-  const token = localStorage.getItem(TOKEN_KEY);
+  const NEW_KERNEL = "The new kernel is empty, so run the page from the top.";
+  const STILL_BUSY = "Busy with a cell from before. Wait, interrupt it, or restart the kernel.";
+  const LOST = "Connection lost. Reconnecting …";
+  const SHARED = "This page is open in several tabs, which share one kernel.";
   const page = location.pathname.slice(1);
-  const cellNodes = [...document.querySelectorAll("div.cell:has(div.cell_input)")];
-  if (!cellNodes.length) return;
-
-  await new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    Object.assign(script, { src: "/live/thebe/index.js", onload: resolve, onerror: reject });
-    document.head.append(script);
-  });
-  const { thebe, thebeCore } = window;
-
-  function addElement(parent, name, className, attributes = {}) {
-    const node = document.createElement(name);
-    node.className = className;
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    parent.append(node);
-    return node;
-  }
-
-  function addButton(parent, text, action, label = text) {
-    const attributes = { type: "button", "aria-label": label };
-    const button = addElement(parent, "button", "live-button", attributes);
-    button.textContent = text;
-    button.onclick = action;
-    return button;
-  }
-
-  // The bar above the page shows the kernel's state and the buttons for the whole page.
-
-  const container = document.querySelector(".article-container");
-  const bar = addElement(container, "section", "live-bar", { "aria-label": "Kernel" });
-  container.prepend(bar);
-  const status = addElement(bar, "p", "live-state", { role: "status" });
-  const startButton = addButton(bar, "Start the kernel", () => runCells([]));
-  const kernelButtons = addElement(bar, "span", "live-buttons", { hidden: "" });
-  const runAll = addButton(kernelButtons, "Run all", () => runCells(cells), "Run all cells");
-  addButton(kernelButtons, "Interrupt", interrupt, "Interrupt the running cell");
-  addButton(kernelButtons, "Restart", restart, "Restart the kernel");
-  addButton(bar, "Reset page", resetPage, "Reset page: restore its code and outputs");
-
-  function setStatus(state, text) {
-    bar.dataset.state = state;
-    status.textContent = text;
-  }
-
-  function showKernelButtons(kernelRuns) {
-    const hadFocus = bar.contains(document.activeElement);
-    startButton.hidden = kernelRuns;
-    kernelButtons.hidden = !kernelRuns;
-    if (hadFocus) (kernelRuns ? runAll : startButton).focus();
-  }
-
-  // The kernel
-
-  const configuration = thebeCore.api.makeConfiguration({
-    mathjaxUrl: "", // the default is on a different host
-    serverSettings: { baseUrl: location.origin, token },
-  });
-  const rendermime = thebeCore.api.makeRenderMimeRegistry(configuration.mathjax);
-  let server, session, starting;
 
   /** Return the server's answer as an object; throw an error whose message is for the reader. */
-  async function request(path) {
+  async function request(path, token = localStorage.getItem(TOKEN_KEY)) {
     const headers = { Authorization: `token ${token}` };
     const response = await fetch(path, { headers }).catch(() => {
       throw Error(SERVER_STOPPED);
@@ -86,245 +23,266 @@
     return response.json();
   }
 
-  /** Start the kernel unless it runs; return its session, or null after showing the reason. */
-  async function ensureKernel() {
-    starting ??= startKernel().catch((error) => endSession(error.message ?? error));
-    await starting;
-    return session;
+  // Remove the token from the address bar and the history, where others might see it. Any
+  // site can link here with a wrong token, so keep it only if the server accepts it.
+  if (location.hash.startsWith("#token=")) {
+    const token = location.hash.slice(7);
+    history.replaceState(null, "", location.pathname + location.search);
+    const keep = () => localStorage.setItem(TOKEN_KEY, token);
+    await request("/api/status", token).then(keep, () => {});
+  }
+
+  const nodes = [...document.querySelectorAll("div.cell:has(div.cell_input)")];
+  if (!nodes.length) return;
+
+  function add(parent, name, properties) {
+    const node = Object.assign(document.createElement(name), properties);
+    parent.append(node);
+    return node;
+  }
+
+  function addButton(parent, textContent, onclick, ariaLabel = textContent) {
+    const className = "live-button";
+    return add(parent, "button", { type: "button", className, textContent, onclick, ariaLabel });
+  }
+
+  // The bar above the page shows the kernel's state and the buttons for the whole page.
+
+  const container = document.querySelector(".article-container");
+  const bar = add(container, "section", { className: "live-bar", ariaLabel: "Kernel" });
+  container.prepend(bar);
+  const status = add(bar, "p", { className: "live-state", role: "status" });
+  const startButton = addButton(bar, "", () => (session ? restart() : connect()));
+  const interruptButton = addButton(bar, "Interrupt", interrupt, "Interrupt the running cell");
+  addButton(bar, "Run all", () => runCells(cells), "Run all cells");
+  const sharing = add(bar, "p", { className: "live-note" });
+
+  function show(state, text) {
+    bar.dataset.state = state;
+    if (status.textContent !== text) status.textContent = text;
+    interruptButton.hidden = !session;
+    startButton.textContent = session ? "Restart" : "Start the kernel";
+    startButton.ariaLabel = session ? "Restart the kernel" : "Start the kernel";
+  }
+
+  const otherTabs = new BroadcastChannel(page);
+  otherTabs.onmessage = ({ data }) => {
+    sharing.textContent = SHARED;
+    if (data === "opened") otherTabs.postMessage("also open");
+  };
+  otherTabs.postMessage("opened");
+
+  // The kernel
+
+  console.debug = () => {}; // Thebe 0.9.3 writes a hundred lines for each page
+  const thebeLoaded = new Promise((onload, onerror) => {
+    add(document.head, "script", { src: "/live/thebe/index.js", onload, onerror });
+  });
+  let notebook, server, session, starting;
+  let running, restarting; // the cell that runs, and whether the kernel restarts
+  let waiting, remark; // what to say until the kernel is ready, and when it is
+
+  async function makeNotebook() {
+    await thebeLoaded;
+    const { api } = thebeCore;
+    const configuration = api.makeConfiguration({ mathjaxUrl: "" }); // not on a different host
+    const rendermime = api.makeRenderMimeRegistry(configuration.mathjax);
+    const blocks = cells.map(({ source, number }) => ({ id: `cell-${number}`, source }));
+    notebook = api.setupNotebookFromBlocks(blocks, configuration, rendermime);
+  }
+
+  /** Start the page's kernel, or connect to it; return whether it can be used. */
+  function connect() {
+    starting ??= startKernel().then(() => true, giveUp);
+    return starting;
   }
 
   async function startKernel() {
-    setStatus("starting", "Starting …");
-    await request("/api/status");
-    if (!server) {
-      server = thebeCore.api.connectToJupyter(configuration);
-      await server.ready;
-      server.sessionManager.connectionFailure.connect(checkServer);
-    }
+    [waiting, remark] = ["Starting …", ""];
+    show("busy", waiting);
+    const ours = (await request("/api/sessions")).find(({ path }) => path === page);
+    if (ours?.kernel.execution_state === "busy") waiting = STILL_BUSY;
+    await notebookMade;
+    const serverSettings = { baseUrl: location.origin, token: localStorage.getItem(TOKEN_KEY) };
+    const { api } = thebeCore;
+    server = api.connectToJupyter(api.makeConfiguration({ serverSettings }));
+    await server.ready;
     // The path lets the page find its kernel when it is loaded again.
-    session = await server.startNewSession(rendermime, { kernelName: "python3", path: page });
-    const { kernel } = session;
-    await kernel.info;
-    kernel.statusChanged.connect((_, status) => kernelStatusChanged(status));
-    kernel.connectionStatusChanged.connect((_, status) => connectionChanged(status));
+    const options = { kernelName: "python3", path: page };
+    session = await server.startNewSession(notebook.rendermime, options);
     notebook.attachSession(session);
-    showKernelButtons(true);
-    setStatus("ready", "Ready.");
+    session.kernel.statusChanged.connect(kernelChanged);
+    session.kernel.connectionStatusChanged.connect(kernelChanged);
+    kernelChanged();
   }
 
-  function endSession(reason) {
-    const ended = session;
-    session = starting = null;
-    ended?.dispose();
-    showKernelButtons(false);
-    setStatus("failed", reason);
+  /** Disconnect from the kernel and say why. */
+  async function giveUp(error) {
+    round += 1;
+    session?.dispose();
+    server?.dispose();
+    server = session = starting = null;
+    const reason = await request("/api/status").then(() => error, (problem) => problem);
+    show("failed", reason.message ?? reason);
+    return false;
   }
 
-  const endSessionAfter = (error) => session && endSession(error.message);
-  const checkServer = () => request("/api/status").catch(endSessionAfter);
-
-  let kernelDied = false;
-  function kernelStatusChanged(status) {
+  function kernelChanged() {
+    if (!session) return;
+    const { status, connectionStatus } = session.kernel;
+    if (status === "dead") return void giveUp("The kernel died.");
     if (status === "autorestarting") {
-      kernelDied = true;
-      setStatus("starting", "The kernel died. Starting a new one …");
-    } else if (status === "idle" && kernelDied) {
-      kernelDied = false;
-      setStatus("ready", `The kernel died. ${NEW_KERNEL}`);
-    } else if (status === "dead") {
-      endSession("The kernel died.");
-      request("/api/status").catch((error) => setStatus("failed", error.message));
-    }
+      waiting = "The kernel died. Starting a new one …";
+      remark = `The kernel died. ${NEW_KERNEL}`;
+      round += 1;
+    } else if (status === "idle" && !restarting) waiting = "";
+    if (connectionStatus !== "connected") {
+      waiting ||= LOST;
+      request("/api/status").catch(giveUp);
+    } else if (waiting === LOST) waiting = "";
+    if (waiting) show("busy", waiting);
+    else if (running) show("busy", `Running cell ${running.number} …`);
+    else if (remark) show("remark", `Ready. ${remark}`);
+    else show("ready", "Ready.");
   }
 
-  function connectionChanged(status) {
-    if (status !== "connected") {
-      setStatus("lost", "Connection lost. Reconnecting …");
-      checkServer();
-    } else if (bar.dataset.state === "lost") {
-      setStatus(running ? "running" : "ready", running ? "Running …" : "Ready.");
-    }
-  }
-
-  let interrupted = false;
   function interrupt() {
-    clearQueue();
-    interrupted = true;
-    session.kernel.interrupt().catch(endSessionAfter);
+    round += 1;
+    session.kernel.interrupt().catch(giveUp);
   }
 
-  async function restart() {
-    clearQueue();
-    setStatus("starting", "Restarting …");
-    try {
-      await session.restart();
-      await session.kernel.info;
-      setStatus("ready", NEW_KERNEL);
-    } catch (error) {
-      endSession(`The kernel could not be restarted: ${error.message}`);
-    }
+  function restart() {
+    round += 1;
+    [waiting, remark, restarting] = ["Restarting …", NEW_KERNEL, true];
+    const restarted = session.restart().then(() => true, giveUp);
+    starting = restarted.finally(() => (restarting = false));
   }
 
   // Cells run one at a time, in the order of the requests.
 
-  const queue = [];
-  let running = false;
+  let queue = Promise.resolve();
+  let round = 0; // when it changes, the cells that wait are dropped
 
-  function clearQueue() {
-    for (const cell of queue.splice(0)) cell.setNote("not run");
-  }
-
-  async function runCells(requested) {
+  function runCells(requested) {
     for (const cell of requested) {
-      if (queue.includes(cell)) continue;
-      queue.push(cell);
+      const requestedIn = round;
       cell.setNote("waiting");
+      queue = queue.then(async () => {
+        if (requestedIn !== round || !(await connect())) return cell.setNote("not run");
+        running = cell;
+        kernelChanged();
+        const reason = await cell.run();
+        running = null;
+        if (requestedIn === round) {
+          remark = reason;
+          if (reason) round += 1;
+        }
+        kernelChanged();
+      });
     }
-    if (running) return;
-    running = true;
-    let failure = "";
-    if (await ensureKernel())
-      while (queue.length && session && !failure) {
-        setStatus("running", `Running cell ${queue[0].number} …`);
-        interrupted = false;
-        failure = await queue.shift().run();
-        // An interruption clears the queue, so these cells were requested after it.
-        if (interrupted && queue.length) failure = "";
-      }
-    if (bar.dataset.state === "running") setStatus("ready", `Ready. ${failure}`);
-    running = false;
-    clearQueue();
   }
 
   // The cells
 
-  const occurrences = {};
-  const cells = cellNodes.map((node, index) => {
-    const source = node.querySelector(".cell_input pre").textContent.trim();
+  const cells = nodes.map((node, index) => {
+    const number = index + 1;
+    const input = node.querySelector(".cell_input");
+    const pre = input.querySelector("pre");
+    const [source, html] = [pre.textContent.trim(), pre.innerHTML];
     // An edit is stored for this source, so that it is not applied to a later version of it.
-    occurrences[source] = (occurrences[source] ?? 0) + 1;
-    const key = `edit ${page} ${occurrences[source]} ${source}`;
-    return { node, source, number: index + 1, key };
-  });
-  const notebook = thebeCore.api.setupNotebookFromBlocks(
-    cells.map(({ source, number }) => ({ id: `cell-${number}`, source })),
-    configuration,
-    rendermime,
-  );
+    const key = `edit ${page} ${number} ${source}`;
 
-  for (const cell of cells) {
-    const { node, number } = cell;
-    const core = notebook.getCellById(`cell-${number}`);
-    const expectsError = node.classList.contains("tag_raises-exception");
-    const recorded = node.querySelector(".cell_output");
-    const alt = recorded?.querySelector("img")?.alt;
-    const caption = recorded?.querySelector("figcaption");
-    // Links to the figure have to work while the recorded output is hidden.
-    if (caption) [node.id, caption.parentElement.id] = [caption.parentElement.id, ""];
-
-    const tools = addElement(node, "div", "live-tools live-buttons");
-    const note = addElement(tools, "span", "live-note");
-    const runButton = addButton(tools, "Run", () => runCells([cell]), `Run cell ${number}`);
+    const tools = add(node, "div", { className: "live-tools" });
+    input.after(tools); // in the same fold, if the code is folded
+    addButton(tools, "Run", () => runCells([cell]), `Run cell ${number}`);
+    const note = add(tools, "span", { className: "live-note", textContent: `Cell ${number}` });
     const runToHere = () => runCells(cells.slice(0, number));
     if (number > 1) addButton(tools, "Run to here", runToHere, `Run cells 1 to ${number}`);
+    const resetCode = () => cell.setCode(source);
     const resetButton = addButton(tools, "Reset code", resetCode, `Reset code of cell ${number}`);
-    const swapButton = addButton(tools, "", () => showOwnOutput(output.hidden));
-    const output = addElement(node, "div", "cell_output live-output", {
-      role: "group",
-      "aria-label": `Output of cell ${number}`,
-    });
-    recorded?.before(tools, output);
-    showOriginal();
+    const output = add(node, "div", { className: "cell_output live-output", role: "group" });
+    output.ariaLabel = `Output of cell ${number}`;
+    const recorded = node.querySelector(".cell_output:not(.live-output)");
+    const fold = add(node, "details", { className: "live-recorded", open: true });
+    const ariaLabel = `Recorded output of cell ${number}`;
+    add(fold, "summary", { textContent: "Recorded output", ariaLabel });
+    if (recorded) fold.append(recorded);
+    let core, editor;
 
-    thebe.renderAllCells(
-      {
-        codeMirrorConfig: {
+    // Enter leads from the cell into its editor, and Escape back, so that Tab can indent.
+    Object.assign(input, { tabIndex: 0, role: "group", ariaLabel: `Code of cell ${number}` });
+    input.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.target !== input) return;
+      event.preventDefault();
+      cell.edit()?.focus();
+    };
+    pre.onclick = () => cell.edit()?.focus();
+
+    const cell = {
+      number,
+      source,
+      input,
+      setNote: (text) => (note.textContent = `Cell ${number}: ${text}`),
+
+      setCode(code) {
+        cell.code = code;
+        cell.isEdited = code !== source;
+        if (cell.isEdited) localStorage.setItem(key, code);
+        else localStorage.removeItem(key);
+        node.classList.toggle("live-edited", cell.isEdited);
+        resetButton.hidden = !cell.isEdited;
+        // The page shows this until there is an editor, and the copy button copies it.
+        if (cell.isEdited) pre.textContent = code;
+        else pre.innerHTML = html;
+        if (editor && editor.getValue() !== code) editor.setValue(code);
+      },
+
+      /** Return the cell's editor, which is made when it's first needed and Thebe is loaded. */
+      edit() {
+        if (editor || !notebook) return editor;
+        core = notebook.getCellById(`cell-${number}`);
+        const placeholders = { source: add(input, "div"), output };
+        pre.before(placeholders.source);
+        const codeMirrorConfig = {
           lineNumbers: false,
           indentUnit: 4,
           viewportMargin: Infinity,
+          tabindex: -1,
           screenReaderLabel: `Code of cell ${number}. Shift Enter runs it, Escape leaves it.`,
-        },
-      },
-      notebook,
-      [{ id: core.id, placeholders: { source: node.querySelector(".cell_input pre"), output } }],
-    );
-    const editor = node.querySelector(".CodeMirror").CodeMirror;
-    editor.setOption("extraKeys", {
-      ...editor.getOption("extraKeys"), // Thebe's, for completion
-      "Shift-Enter": () => void runCells([cell]),
-      Tab: false,
-      "Shift-Tab": false,
-      Esc: () => runButton.focus(),
-    });
-    editor.on("change", saveEdit);
-    editor.setValue(localStorage.getItem(cell.key) ?? cell.source);
-
-    // Tab leaves the editor until the reader clicks or types in it; from then on, it indents.
-    const indentKeys = {
-      Tab: () => editor.execCommand(editor.somethingSelected() ? "indentMore" : "insertSoftTab"),
-      "Shift-Tab": "indentLess",
-    };
-    const stopIndenting = () => editor.removeKeyMap(indentKeys);
-    function startIndenting() {
-      stopIndenting();
-      editor.addKeyMap(indentKeys);
-    }
-    editor.on("mousedown", startIndenting);
-    editor.on("keydown", (_, event) => ["Tab", "Shift"].includes(event.key) || startIndenting());
-    editor.on("blur", stopIndenting);
-
-    function saveEdit() {
-      const code = editor.getValue();
-      if (code === cell.source) localStorage.removeItem(cell.key);
-      else localStorage.setItem(cell.key, code);
-      resetButton.hidden = code === cell.source;
-    }
-
-    function resetCode() {
-      editor.setValue(cell.source);
-      editor.focus();
-    }
-
-    /** Show the output of the reader's own run, or the recorded output. */
-    function showOwnOutput(own) {
-      output.hidden = !own;
-      if (recorded) recorded.hidden = own;
-      swapButton.textContent = own ? "Recorded output" : "My output";
-      swapButton.setAttribute("aria-label", `${swapButton.textContent} of cell ${number}`);
-    }
-
-    function showOriginal() {
-      showOwnOutput(false);
-      swapButton.hidden = true;
-      note.textContent = `Cell ${number}`;
-    }
-
-    Object.assign(cell, {
-      setNote: (text) => (note.textContent = `Cell ${number}: ${text}`),
-
-      isEdited: () => !resetButton.hidden,
-
-      reset() {
-        editor.setValue(cell.source);
-        core.clear();
-        showOriginal();
+        };
+        thebe.renderAllCells({ codeMirrorConfig }, notebook, [{ id: core.id, placeholders }]);
+        pre.hidden = true;
+        editor = input.querySelector(".CodeMirror").CodeMirror;
+        editor.setValue(cell.code);
+        editor.on("change", () => cell.setCode(editor.getValue()));
+        const indent = () =>
+          editor.execCommand(editor.somethingSelected() ? "indentMore" : "insertSoftTab");
+        editor.setOption("extraKeys", {
+          ...editor.getOption("extraKeys"), // Thebe's, for completion
+          "Shift-Enter": () => runAndGoOn(cell),
+          Tab: indent,
+          "Shift-Tab": "indentLess",
+          Esc: () => input.focus(),
+        });
+        return editor;
       },
 
       /** Run the cell; return the reason why no further cell should run, or "". */
       async run() {
+        cell.edit();
         cell.setNote("running");
         // Keep the height of the previous output, so that the page below doesn't jump.
-        output.style.minHeight = `${(output.hidden ? recorded : output)?.offsetHeight ?? 0}px`;
-        showOwnOutput(true);
-        swapButton.hidden = !recorded;
+        output.style.minHeight = `${output.offsetHeight || fold.offsetHeight}px`;
+        node.classList.add("live-ran");
+        fold.open = false;
         const start = performance.now();
         const result = await core.execute();
         const seconds = ((performance.now() - start) / 1000).toFixed(2);
         output.style.minHeight = "";
         for (const image of output.querySelectorAll("img")) {
-          image.className = "align-center";
-          image.alt = (!cell.isEdited() && alt) || `Figure of cell ${number}`;
-          if (caption && !cell.isEdited()) image.after(caption.cloneNode(true));
+          const figure = cell.isEdited ? null : recorded;
+          image.alt = figure?.querySelector("img")?.alt || `Figure of cell ${number}`;
+          image.after(figure?.querySelector("figcaption")?.cloneNode(true) ?? "");
         }
         if (result === null) {
           core.clear(); // removes Thebe's advice to reload the page
@@ -333,22 +291,49 @@
         }
         const error = result.error?.at(-1).ename;
         cell.setNote(error ? `${error} after ${seconds} s` : `ran in ${seconds} s`);
-        return error && !expectsError ? `Cell ${number} raised ${error}.` : "";
+        const isExpected = node.classList.contains("tag_raises-exception");
+        return error && !isExpected ? `Cell ${number} raised ${error}.` : "";
       },
-    });
+    };
+    cell.setCode(localStorage.getItem(key) ?? source);
+    return cell;
+  });
+
+  function runAndGoOn(cell) {
+    runCells([cell]);
+    const next = cells.slice(cell.number).find(({ input }) => input.checkVisibility());
+    next?.edit().focus();
+    next?.input.scrollIntoView({ block: "nearest" });
   }
 
-  function resetPage() {
-    const isEdited = cells.some((cell) => cell.isEdited());
-    if (isEdited && !confirm("Discard your changes to the code of this page?")) return;
-    for (const cell of cells) cell.reset();
-  }
+  // The page's notebook is downloaded with the reader's changes.
+  const link = document.querySelector(".page-actions [download]");
+  link.onclick = async (event) => {
+    event.preventDefault();
+    const content = await (await fetch(link.href)).json();
+    const codeCells = content.cells.filter(({ cell_type }) => cell_type === "code");
+    for (const [index, { isEdited, code }] of cells.entries())
+      if (isEdited) Object.assign(codeCells[index], { source: code, outputs: [] });
+    const href = URL.createObjectURL(new Blob([JSON.stringify(content)]));
+    add(bar, "a", { href, download: link.pathname.split("/").at(-1), hidden: true }).click();
+  };
 
-  setStatus("off", "The kernel is not running.");
+  const notebookMade = makeNotebook();
+  const edited = cells.filter(({ isEdited }) => isEdited).map(({ number }) => number);
+  const textContent = `Cells that were edited before: ${edited.join(", ")}.`;
+  if (edited.length) add(bar, "p", { className: "live-note", textContent });
+  show("off", "The kernel is not running.");
   try {
+    await notebookMade;
+    const makeEditors = (entries) => {
+      for (const { isIntersecting, target } of entries)
+        if (isIntersecting) cells.find(({ input }) => input === target).edit();
+    };
+    const observer = new IntersectionObserver(makeEditors, { rootMargin: "100%" });
+    for (const { input } of cells) observer.observe(input);
     const sessions = await request("/api/sessions");
-    if (sessions.some(({ path }) => path === page)) runCells([]);
+    if (sessions.some(({ path }) => path === page)) connect();
   } catch (error) {
-    setStatus("off", error.message);
+    giveUp(error);
   }
 })();
