@@ -102,7 +102,7 @@ def test_exercise_and_its_folded_solution_run(live, reader):
     reader.editor(check).press("Shift+Enter")
     expect(reader.output(check)).to_contain_text("passed  works in a network")
     lines = reader.output(check).inner_text().splitlines()
-    assert len(lines) == 11 and all(line.startswith("passed  ") for line in lines)
+    assert len(lines) == 12 and all(line.startswith("passed  ") for line in lines)
 
 
 def test_error_stops_the_cells_below(live, reader):
