@@ -169,7 +169,9 @@ WRONG = {
     "ReturnsNothing": affine("None", AN_ARRAY, "Hint: forward has to return its result."),
     "ReturnsNumPy": affine("x.asnumpy()", AN_ARRAY, "Hint: compute with the functions of mxnet.np"),
     "Doubles": affine("super().forward(x).astype('float64')", AN_ARRAY, 'dtype="float32"'),
-    "SilentError": affine("int('')", AN_ARRAY, "ValueError: invalid literal for int()"),
+    "SilentError": Wrong(
+        "PlainAffineLayer", f"{FORWARD}raise ValueError", AN_ARRAY, "ValueError: no message"
+    ),
     "TwoInputs": Wrong(
         "EinsumReduction",
         "def forward(self, x1, x2):\n    return x1 * x2",
