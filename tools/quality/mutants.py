@@ -27,6 +27,10 @@ EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent_mutants.yml")
 PAGE_TESTS = {
     "exercises": "tests/test_exercises.py",
     "a-network-of-your-own-layers": "tests/test_check_layer.py",
+    "managing-parameters": "tests/test_formulas.py",
+    "inferring-shapes": "tests/test_formulas.py",
+    "custom-gradients": "tests/test_formulas.py",
+    "speed": "tests/test_formulas.py",
 }
 CELL_TIMEOUT = 30  # seconds; a cell of the pages takes three at most
 EVERY_NODE = m.MatchIfTrue(lambda node: True)
