@@ -6,6 +6,7 @@ export PYTHONNOUSERSITE := 1
 
 PYTHON    := .venv/bin/python
 PYTEST    := $(PYTHON) -m pytest -n auto --dist loadfile -rs --nbval book
+FAST_TESTS := tests/test_pages.py tests/test_prose_numbers.py
 NOTEBOOKS := $(wildcard book/*.ipynb)
 PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 # JupyterLab reads our settings, and writes its own into .venv instead of the home directory.
@@ -33,12 +34,12 @@ check: $(if $(page),.venv/installed,lint consistency html) ## check the pages af
 	@$(if $(page),$(PYTHON) -m pytest --nbval book/$(page).ipynb,$(PYTEST) tests/test_site.py)
 
 test: lint consistency html ## run every test (those of the site need Chromium and npm)
-	@$(PYTEST) tests --ignore tests/test_pages.py
+	@$(PYTEST) tests $(addprefix --ignore ,$(FAST_TESTS))
 
-# What takes seconds comes before the build and nbval, which take minutes.
+# Fast checks first.
 consistency: .venv/installed
 	@$(PYTHON) -m tools.build check
-	@$(PYTHON) -m pytest -q tests/test_pages.py
+	@$(PYTHON) -m pytest -q $(FAST_TESTS)
 
 lint: .venv/installed ## check the style of the Python code
 	@$(PYTHON) -m ruff check --quiet tools tests conftest.py book
@@ -57,12 +58,12 @@ lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) scratch/
 edit: .venv/installed ## open JupyterLab on the pages themselves
 	@cd book && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab
 
-notebooks: .venv/installed ## record the outputs of changed pages; page=NAME records that page anew
+notebooks: .venv/installed ## record the outputs of changed pages; page=NAME, or page=all, in any case
 	@$(PYTHON) -m tools.build record $(page)
 	@git status --short book 2>/dev/null || true
 
 page: .venv/installed ## write a new page, book/NAME.md, with name=NAME
-	@$(PYTHON) -m tools.build page "$(name)"
+	@$(PYTHON) -m tools.build page "$(or $(name),$(page))"
 
 student: .venv/installed ## write the exercises without their solutions
 	@$(PYTHON) -m tools.build student

@@ -178,6 +178,9 @@ def test_new_page_builds(checkout):
     (checkout.folder / "_toc.yml").write_text(contents)
     process = checkout.start("page", "my-layer")
     assert "_toc.yml. Next: 'make preview'." in process.communicate()[0]
+    page = checkout.folder / "book" / "my-layer.md"
+    assert "has 4 characters; 70 to 170 are needed" in checkout.start("site").communicate()[1]
+    page.write_text(page.read_text().replace("TODO", "A description of a new page. " * 3))
     assert (checkout.build() / "book" / "my-layer.html").exists()
     assert "my-layer.md exists already" in checkout.start("page", "my-layer").communicate()[1]
     assert "lowercase words" in checkout.start("page", "../page").communicate()[1]

@@ -12,7 +12,6 @@ import pytest
 
 from tools.build.notebook import load_definitions, pages_with_code
 
-
 # tools/quality/mutants.py sets MUTANT to a notebook that it has mutated.
 MUTANT = os.environ.get("MUTANT")
 

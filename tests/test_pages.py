@@ -39,7 +39,8 @@ each_page = pytest.mark.parametrize("path", PAGES, ids=file_name)
 
 
 def test_every_page_with_code_is_recorded():
-    assert [path.with_suffix(".ipynb") for path in PAGES] == sorted(BOOK.glob("*.ipynb"))
+    recordings = [path.with_suffix(".ipynb") for path in PAGES]
+    assert recordings == sorted(BOOK.glob("*.ipynb")), "run 'make notebooks'"
 
 
 def test_only_pages_without_code_switch_execution_off():

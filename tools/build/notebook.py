@@ -10,7 +10,7 @@ from tools.project import BOOK, BUILD, relative
 
 
 class PageError(Exception):
-    """A page can't be read or executed; the message names the page and the cause."""
+    """A page or _toc.yml is wrong; the message says where and how."""
 
 
 def read_page(path):

@@ -1,5 +1,7 @@
 """Check that the pages are complete, and write new ones."""
 
+import re
+
 import yaml
 from sphinx_external_toc.parsing import MalformedError
 
@@ -19,8 +21,7 @@ kernelspec:
   name: python3
 myst:
   html_meta:
-    description: Say here in one or two sentences what a reader learns on this page
-      and why it's worth the time.
+    description: TODO
 ---
 
 # {title}
@@ -80,8 +81,9 @@ def write_new_page(name):
     Raise PageError if the page exists or the name isn't made of lowercase words and hyphens.
     """
     path = BOOK / f"{name}.md"
-    if not name.replace("-", "").isalnum() or name != name.lower():
-        raise PageError(f"{name}: a page's name consists of lowercase words and hyphens")
+    if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name):
+        message = "a page's name consists of lowercase words and hyphens, as in name=my-layer"
+        raise PageError(f"{name!r}: {message}")
     if path.exists():
         raise PageError(f"{relative(path)} exists already")
     path.write_text(NEW_PAGE.format(title=name.replace("-", " ").capitalize()), "utf-8")

@@ -45,13 +45,13 @@ def keep_timings(notebook, old):
 def record_pages(page=None):
     """Write book/NAME.ipynb for all pages, or for one page given by its name.
 
-    A page is executed if its code has changed, or if it's given by its name; otherwise the
-    outputs of its recording are kept.
+    A page is executed if its code has changed, if it's given by its name, or if the name is
+    "all"; otherwise the outputs of its recording are kept.
 
     Raise PageError if a page doesn't exist or fails; its recording stays as it was.
     """
     pages = pages_with_code()
-    if page:
+    if page and page != "all":
         path = BOOK / f"{page}.md"
         if path not in pages:
             raise PageError(f"book/{page}.md: no page with code has this name")

@@ -27,14 +27,16 @@ from tools.quality.svg_comparison import figure_differences
 
 
 def execute_changed_pages():
-    """Execute the pages whose outputs the cache lacks; print errors instead of raising them.
+    """Prepare the preview: execute the pages whose outputs the cache lacks, and print errors.
 
-    The preview uses this, and shows an error on its page as well.
+    Sphinx then executes a page that failed once more, and shows the error on the page.
     """
-    try:
-        execute_into(ExecutionCache(), pages_with_code())
-    except PageError as error:
-        print(error)
+    write_student_edition()
+    for task in check_pages, lambda: execute_into(ExecutionCache(), pages_with_code()):
+        try:
+            task()
+        except PageError as error:
+            print(error)
 
 
 def execute_into(cache, pages):
@@ -57,7 +59,8 @@ def build_site():
     before = cache.entries()
     run_jupyter_book()
     if repeated := cache.entries() - before:
-        raise PageError(f"Jupyter Book executed a page again: {repeated}")
+        names = ", ".join(sorted(uri for uri, _ in repeated))
+        raise PageError(f"Jupyter Book didn't find the outputs of {names} in its cache")
     for path, page in pages.items():
         for difference in list_differences(path, cache.add_outputs(page)):
             print(difference)

@@ -35,7 +35,7 @@ def make_item(app, docname, name):
     time = nodes.inline("", f"{minutes} minutes", classes=["reading-time"])
     metadata = {meta.get("name"): meta["content"] for meta in doctree.findall(nodes.meta)}
     heading = nodes.paragraph("", "", title, nodes.Text(" "), time)
-    return nodes.list_item("", heading, nodes.paragraph("", metadata["description"]))
+    return nodes.list_item("", heading, nodes.paragraph("", metadata.get("description", "")))
 
 
 def setup(app):

@@ -51,7 +51,9 @@ def make_hub_url(notebook):
     owner, name = url.split("/")[-2:]
     if binder := hubs.get("binderhub_url", "").rstrip("/"):
         return f"{binder}/v2/gh/{owner}/{name}/{branch}?urlpath=lab/tree/{quote(notebook)}"
-    hub = hubs["jupyterhub_url"].rstrip("/")
+    hub = hubs.get("jupyterhub_url", "").rstrip("/")
+    if not hub:
+        return None
     query = {"repo": url, "branch": branch, "urlpath": f"lab/tree/{name}/{notebook}"}
     return f"{hub}/hub/user-redirect/git-pull?{urlencode(query)}"
 

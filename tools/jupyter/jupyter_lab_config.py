@@ -4,6 +4,7 @@ import os
 
 c = get_config()  # noqa: F821 (Jupyter defines it)
 c.ServerApp.ip = "127.0.0.1"
+c.JupyterApp.answer_yes = True  # Ctrl-C ends the server without a question
 # The browser of a dev container is outside and can open an address, but none of our files.
 c.ServerApp.use_redirect_file = "DEVCONTAINER" not in os.environ
 c.LabApp.default_url = "/lab/tree/index.md"

@@ -23,7 +23,7 @@ from tools.project import ROOT, page_names
 from tools.quality.validate import run_pytest, temporary_notebook
 
 EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent_mutants.yml")
-# The tests of what a page's checks do beyond what the page shows.
+# Tests that judge a mutant together with the validation of its page.
 PAGE_TESTS = {
     "exercises": "tests/test_exercises.py",
     "a-network-of-your-own-layers": "tests/test_check_layer.py",
@@ -158,7 +158,7 @@ def run_mutants(page, notebook, equivalent=frozenset(), excluded=frozenset()):
     `equivalent` is the set of the page's names in equivalent_mutants.yml.
     """
     if validation_fails(page, notebook):
-        print(f"{page}: validation fails without a mutant; `make check` shows where")
+        print(f"{page}: validation fails without a mutant; `make check page={page}` shows where")
         return False
     mutants = list(generate_mutants(notebook, excluded))
     tested = [mutant for mutant in mutants if equivalent.isdisjoint(mutant.names)]
