@@ -83,3 +83,15 @@ def test_layer_computes_its_formula(pages, name):
         parameters[key].set_data(np.array(value))
     expected = formula(data.astype("float64"), **values)
     assert numpy.allclose(layer(np.array(data)).asnumpy(), expected, 1e-4, 1e-4)
+
+
+def test_gain_gets_a_straight_through_gradient(pages):
+    if MUTANT and "GainRounding" not in pages:
+        pytest.skip("a different page defines it")
+    np = pages["np"]
+    layer, x, dy = pages["GainRounding"](), np.array([[0.3, -1.2, 2.4]]), np.array([[1, 2, 3]])
+    layer.initialize()
+    with pages["autograd"].record():
+        total = (layer(x) * dy).sum()
+    total.backward()
+    assert layer.gain.grad().item() == pytest.approx(0.3 - 2.4 + 7.2)
