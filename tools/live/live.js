@@ -75,15 +75,14 @@
   // The kernel
 
   console.debug = () => {}; // Thebe 0.9.3 writes a hundred lines for each page
-  const thebeLoaded = new Promise((onload, onerror) => {
-    add(document.head, "script", { src: "/live/thebe/index.js", onload, onerror });
-  });
   let notebook, server, session, starting;
   let running, restarting; // the cell that runs, and whether the kernel restarts
   let waiting, remark; // what to say until the kernel is ready, and when it is
 
   async function makeNotebook() {
-    await thebeLoaded;
+    await new Promise((onload, onerror) => {
+      add(document.head, "script", { src: "/live/thebe/index.js", onload, onerror });
+    });
     const { api } = thebeCore;
     const configuration = api.makeConfiguration({ mathjaxUrl: "" }); // not on a different host
     const rendermime = api.makeRenderMimeRegistry(configuration.mathjax);
@@ -92,10 +91,7 @@
   }
 
   /** Start the page's kernel, or connect to it; return whether it can be used. */
-  function connect() {
-    starting ??= startKernel().then(() => true, giveUp);
-    return starting;
-  }
+  const connect = () => (starting ??= startKernel().then(() => true, giveUp));
 
   async function startKernel() {
     [waiting, remark] = ["Starting …", ""];
@@ -119,9 +115,9 @@
   /** Disconnect from the kernel and say why. */
   async function giveUp(error) {
     round += 1;
-    session?.dispose();
-    server?.dispose();
+    const ended = [session, server];
     server = session = starting = null;
+    for (const each of ended) each?.dispose();
     const reason = await request("/api/status").then(() => error, (problem) => problem);
     show("failed", reason.message ?? reason);
     return false;
@@ -188,7 +184,7 @@
     const number = index + 1;
     const input = node.querySelector(".cell_input");
     const pre = input.querySelector("pre");
-    const [source, html] = [pre.textContent.trim(), pre.innerHTML];
+    const source = pre.textContent.trim();
     // An edit is stored for this source, so that it is not applied to a later version of it.
     const key = `edit ${page} ${number} ${source}`;
 
@@ -232,8 +228,7 @@
         node.classList.toggle("live-edited", cell.isEdited);
         resetButton.hidden = !cell.isEdited;
         // The page shows this until there is an editor, and the copy button copies it.
-        if (cell.isEdited) pre.textContent = code;
-        else pre.innerHTML = html;
+        if (pre.textContent.trim() !== code) pre.textContent = code;
         if (editor && editor.getValue() !== code) editor.setValue(code);
       },
 
