@@ -6,12 +6,27 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import pytest
 import yaml
 
 from tests.live import Reader, make_live
+from tools.build.notebook import load_definitions, pages_with_code
+from tools.build.pages import HEADER
 from tools.chromium import CHROMIUM_MISSING, find_chromium, open_chromium
 from tools.project import ROOT
+
+# The notebook that takes the place of its page while tools/quality/mutants.py tests it
+MUTANT = nbformat.read(os.environ["MUTANT"], as_version=4) if "MUTANT" in os.environ else None
+
+
+@pytest.fixture(scope="module")
+def book():
+    """Return what the pages define, by name, or what a mutant defines in their place."""
+    names = {}
+    for notebook in [MUTANT] if MUTANT else pages_with_code().values():
+        names |= load_definitions(notebook)
+    return names
 
 
 def skip_or_fail(reason):
@@ -56,28 +71,16 @@ def reader(browser):
         assert reader.errors == []
 
 
-PAGE = """---
-jupytext:
-  formats: md:myst,ipynb
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3 (ipykernel)
-  language: python
-  name: python3
-myst:
-  html_meta:
-    description: A small page that tests build, with a description of the length that's needed.
+PAGE = f"""{HEADER}A small page that tests build, with a description of the length that's needed.
 ---
 
 # A page
 
-```{code-cell} ipython3
+```{{code-cell}} ipython3
 1 + 1
 ```
 
-```{code-cell} ipython3
+```{{code-cell}} ipython3
 CODE
 ```
 """

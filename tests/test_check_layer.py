@@ -1,11 +1,8 @@
 """`check_layer`, which readers copy from the page on networks: it rejects wrong layers."""
 
-import os
-import warnings
-
-import nbformat
 import pytest
 
+from tests.conftest import MUTANT
 from tools.build.notebook import load_definitions, read_page
 from tools.project import BOOK
 
@@ -24,13 +21,7 @@ MESSAGES = {
 
 @pytest.fixture(scope="module")
 def page():
-    if mutant := os.environ.get("MUTANT"):  # set by tools/quality/mutants.py
-        notebook = nbformat.read(mutant, as_version=4)
-    else:
-        notebook = read_page(BOOK / "a-network-of-your-own-layers.md")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MXNet uses deprecated names of NumPy
-        return load_definitions(notebook)
+    return load_definitions(MUTANT or read_page(BOOK / "a-network-of-your-own-layers.md"))
 
 
 def define_wrong_layers(page):

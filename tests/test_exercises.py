@@ -1,7 +1,5 @@
 """The checks of the exercises accept right answers, reject wrong ones, and give hints."""
 
-import os
-import warnings
 from textwrap import indent
 from typing import NamedTuple
 
@@ -9,13 +7,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.conftest import MUTANT
 from tools.build.notebook import code_cells, load_definitions, read_page, tags
 from tools.build.student import OMITTED_TAGS
 from tools.project import EXERCISES, STUDENT_EDITION
 
-# tools/quality/mutants.py sets MUTANT to a notebook that it has mutated.
-MUTANT = os.environ.get("MUTANT")
-NOTEBOOK = nbformat.read(MUTANT, as_version=4) if MUTANT else read_page(EXERCISES)
+NOTEBOOK = MUTANT or read_page(EXERCISES)
 
 CHECKS = {
     "check_affine": ("AffineLayer", ["PlainAffineLayer", "HybridAffineLayer"]),
@@ -290,9 +287,7 @@ WRONG = {
 @pytest.fixture(scope="module")
 def page():
     """Return the names that the page defines, and the answers above."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MXNet uses deprecated names of NumPy
-        names = load_definitions(NOTEBOOK)
+    names = load_definitions(NOTEBOOK)
     for name, (base, body, *_) in (RIGHT | WRONG).items():
         if base:  # the others are on the page
             exec(f"class {name}({base}):\n{indent(body, '    ')}", names)

@@ -7,7 +7,14 @@ import jupytext
 import pytest
 from jupytext.config import load_jupytext_configuration_file
 
-from tools.build.notebook import code_cells, pages_with_code, read_page, read_recorded, tags
+from tools.build.notebook import (
+    code_cells,
+    figures,
+    pages_with_code,
+    read_page,
+    read_recorded,
+    tags,
+)
 from tools.project import BOOK
 
 SOURCES = sorted(BOOK.glob("*.md"))
@@ -17,7 +24,6 @@ ALLOWED_TAGS = {
     "hide-input",
     "nbval-ignore-output",
     "raises-exception",
-    "remove-stdout",
     "solution",
     "timing",
 }
@@ -25,10 +31,6 @@ ALLOWED_TAGS = {
 
 def recorded(path):
     return read_recorded(path.stem)
-
-
-def has_figure(cell):
-    return any("image/svg+xml" in output.get("data", {}) for output in cell.outputs)
 
 
 def file_name(path):
@@ -119,7 +121,7 @@ def test_only_timings_are_not_compared(path):
 
 @each_page
 def test_figure_has_alt_text_and_caption(path):
-    for cell in filter(has_figure, code_cells(recorded(path))):
+    for cell in [cell for cell in code_cells(recorded(path)) if figures(cell.outputs)]:
         settings = cell.metadata["mystnb"]
         assert settings["image"]["alt"] and settings["figure"]["caption"]
 

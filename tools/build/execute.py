@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
-from tools.build.notebook import PageError, code_cells, find_line, tags
+from tools.build.notebook import PageError, code_cells, name_cell, tags
 from tools.build.progress import Progress
 from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
 
@@ -77,8 +77,7 @@ def page_error(path, notebook, cell, cause):
     if cell is None:
         return PageError(f"{relative(path)}: {cause}")
     index = [other is cell for other in code_cells(notebook)].index(True)
-    line = find_line(path, index)
-    return PageError(f"{relative(path)}:{line}: cell {index + 1}: {cause}")
+    return PageError(f"{name_cell(path, index)}: {cause}")
 
 
 def execute_pages(notebooks, on_executed):

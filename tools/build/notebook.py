@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import warnings
 
 import jupytext
 import nbformat
@@ -75,6 +76,11 @@ def find_line(path, index):
     return [i for i, line in enumerate(lines, 1) if line.startswith("```{code-cell}")][index]
 
 
+def name_cell(path, index):
+    """Return how messages name a code cell of a page: by its line and its number, from 1."""
+    return f"{relative(path)}:{find_line(path, index)}: cell {index + 1}"
+
+
 def pages_with_code():
     """Return the notebooks of the pages that contain code, by path."""
     notebooks = {path: read_page(path) for path in sorted(BOOK.glob("*.md"))}
@@ -100,7 +106,9 @@ def load_definitions(notebook):
             ):
                 body.append(node)
     namespace = {}
-    exec(compile(ast.Module(body, []), "page", "exec"), namespace)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MXNet uses deprecated names of NumPy
+        exec(compile(ast.Module(body, []), "page", "exec"), namespace)
     return namespace
 
 

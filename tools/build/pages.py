@@ -9,7 +9,8 @@ from tools.build.notebook import PageError, code_cells, read_page
 from tools.project import BOOK, ROOT, page_names, relative
 
 DESCRIPTION_LENGTHS = range(70, 171)  # characters that search engines show
-NEW_PAGE = """---
+# The header of a page with code, up to the description.
+HEADER = """---
 jupytext:
   formats: md:myst,ipynb
   text_representation:
@@ -21,14 +22,15 @@ kernelspec:
   name: python3
 myst:
   html_meta:
-    description: TODO
+    description: """
+NEW_PAGE = """TODO
 ---
 
-# {title}
+# TITLE
 
 Start with a need, a picture, or a result.
 
-```{{code-cell}} ipython3
+```{code-cell} ipython3
 import mxnet as mx
 from mxnet import np, npx
 from mxnet.gluon import nn
@@ -86,7 +88,8 @@ def write_new_page(name):
         raise PageError(f"{name!r}: {message}")
     if path.exists():
         raise PageError(f"{relative(path)} exists already")
-    path.write_text(NEW_PAGE.format(title=name.replace("-", " ").capitalize()), "utf-8")
+    title = name.replace("-", " ").capitalize()
+    path.write_text(HEADER + NEW_PAGE.replace("TITLE", title), "utf-8")
     contents = ROOT / "_toc.yml"
     last_line = contents.read_text("utf-8").rstrip().splitlines()[-1]
     indentation = last_line[: len(last_line) - len(last_line.lstrip())]

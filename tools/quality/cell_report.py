@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from nbval.plugin import IPyNbCell, NbCellError
 
-from tools.build.notebook import code_of, figures, find_line, output_text, read_page, tags
+from tools.build.notebook import code_of, figures, name_cell, output_text, read_page, tags
 from tools.project import BOOK, BUILD, relative
 from tools.quality.comparison import mark_differences, outputs_match
 from tools.quality.svg_comparison import figure_differences
@@ -79,11 +79,11 @@ def pytest_runtest_makereport(item, call):
 
 def describe_failure(item, error):
     """Return where a cell is, what was recorded, what came out, and what to do."""
-    page = page_of(item) or Path(item.path)
-    place = f"{page.name}: cell {item.cell_num}"
-    if page.suffix == ".md":
-        line = find_line(page, item.cell_num - 1)
-        place = f"{relative(page)}:{line}: cell {item.cell_num}"
+    page = page_of(item)
+    name = Path(item.path).stem
+    place = f"{name}.ipynb: cell {item.cell_num}"
+    if page:
+        place = name_cell(page, item.cell_num - 1)
     last = item.test_outputs[-1] if item.test_outputs else None
     if last and last.output_type == "error" and "raises-exception" not in tags(item.cell):
         return f"{place}: {last.ename}: {last.evalue}"
@@ -95,10 +95,10 @@ def describe_failure(item, error):
     if not differences or not outputs_match(*map(output_text, outputs)):
         recorded, new = mark_differences(*map(output_text, outputs))
         lines += [f"recorded:\n{recorded}", f"now:\n{new}"]
-    if differences and page.suffix == ".md":
-        path = write_figure_report(f"{page.stem}-{item.cell_num}", *map(figures, outputs))
+    if differences and page:
+        path = write_figure_report(f"{name}-{item.cell_num}", *map(figures, outputs))
         differences += [f"Both figures are in {relative(path)}."]
-    command = f"make notebooks page={page.stem}"
+    command = f"make notebooks page={name}"
     lines += [*differences, f"If you meant to change it, run '{command}' and read the diff."]
     return "\n".join(lines)
 
