@@ -48,6 +48,7 @@ def test_layer_computes_its_formula(book, name):
     np, random = book["np"], numpy.random.default_rng(0)
     data = random.normal(size=(2, 3, width)).astype("float32")
     layer = book[name](**arguments, prefix="my_")
+    assert layer.prefix == "my_"
     layer.initialize()
     if name in ("ZeroBiasDense", "InferredDense", "LazyDense", "FastDense"):
         layer(np.array(data))
