@@ -12,33 +12,47 @@ import pytest
 from tests.conftest import PAGE, wait_for
 from tools.build.notebook import code_cells
 
-SECOND_CELL = "book/page.md:22: cell 2: "
+# The code of a cell whose first line is line 23 of its page, and what is reported
+DEFINITION = (
+    "def check(x):\n    if x:\n        assert (\n            x == 2\n        )%s\n\n\ncheck(1)"
+)
 FAILING_CELLS = {
-    "exception": ("1 / 0", "ZeroDivisionError: division by zero"),
-    "dead kernel": ("import os; os.kill(os.getpid(), 9)", "the kernel died"),
+    "exception": ("1 / 0", "23: cell 2: ZeroDivisionError: division by zero"),
+    "second line": (":tags: [x]\n\n1\nopen('x')", "26: cell 2: FileNotFoundError: [Errno 2]"),
+    "assertion": ("x = 1\nassert x == 2", "24: cell 2: AssertionError: assert x == 2"),
+    "in a function": (DEFINITION % "", "30: cell 2: AssertionError: assert x == 2"),
+    "with a message": (DEFINITION % ", 'no'", "30: cell 2: AssertionError: no (assert x == 2)"),
+    "without assert": ("raise AssertionError('no')", "23: cell 2: AssertionError: no"),
+    "in a library": (
+        "from unittest import TestCase\nTestCase().fail('no')",
+        "24: cell 2: AssertionError: no\n",
+    ),
+    "syntax": ("x = (", "22: cell 2: SyntaxError: "),
+    "recursion": ("def f():\n    f()\nf()", "25: cell 2: RecursionError: "),
+    "dead kernel": ("import os; os.kill(os.getpid(), 9)", "22: cell 2: the kernel died"),
     "out of memory": (
         "import resource as r\nr.setrlimit(r.RLIMIT_AS, (2**30, 2**30))\nbytes(2**40)",
-        "MemoryError: ",
+        "25: cell 2: MemoryError: ",
     ),
 }
 
 
-@pytest.mark.parametrize("code, cause", FAILING_CELLS.values(), ids=FAILING_CELLS)
-def test_failing_cell_is_located(checkout, code, cause):
+@pytest.mark.parametrize("code, message", FAILING_CELLS.values(), ids=FAILING_CELLS)
+def test_failing_statement_is_located(checkout, code, message):
     checkout.write(code)
-    assert checkout.fail().strip().endswith(f"{SECOND_CELL}{cause}".strip())
+    assert f"book/page.md:{message}" in checkout.fail()
 
 
 def test_endless_cell_is_located(checkout):
     checkout.limit_cells(seconds=3)
     checkout.write("while True: pass")
-    assert checkout.fail().strip().endswith(f"{SECOND_CELL}timed out after 3 s")
+    assert checkout.fail().strip().endswith(f"book/page.md:22: cell 2: timed out after 3 s")
 
 
 def test_failing_cell_fails_every_build(checkout):
     checkout.write("1 / 0")
     errors = checkout.fail("site")
-    assert SECOND_CELL in errors
+    assert "book/page.md:23: cell 2: " in errors
     assert checkout.fail("site") == errors
 
 

@@ -135,3 +135,14 @@ def test_recording_of_an_older_page_fails(checkout):
     exit_code, printed = checkout.validate()
     assert exit_code == 1
     assert "book/page.md: its code isn't what was recorded; run 'make notebooks" in printed
+
+
+def test_statement_that_fails_only_in_validation_is_located(checkout):
+    checkout.write(
+        "path = '../once'\nassert open(path, 'a').tell() == 0\nopen(path, 'w').write('x')"
+    )
+    assert checkout.start().wait() == 0
+    assert (
+        "book/page.md:24: cell 2: AssertionError: assert open(path, 'a').tell() == 0"
+        in checkout.validate()[1]
+    )

@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
+from tools.build.failure import REQUEST, describe_error
 from tools.build.notebook import PageError, code_cells, name_cell, tags
 from tools.build.progress import Progress
 from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
@@ -33,13 +34,17 @@ def execute_page(path, notebook, on_cell=None):
     Raise PageError if a cell raises without the tag `raises-exception`, exceeds the time
     limit, or kills its kernel.
     """
-    current = None
+    current = reply = None
 
     def track_current_cell(cell, cell_index):
         nonlocal current
         current = cell
         if on_cell and cell.cell_type == "code":
             on_cell()
+
+    async def ask_for_frames(**_):
+        nonlocal reply
+        reply = await client.kc.execute(**REQUEST)
 
     client = NotebookClient(
         notebook,
@@ -52,19 +57,23 @@ def execute_page(path, notebook, on_cell=None):
         # Other users of this machine could read what a kernel sends over TCP.
         config=Config(KernelManager={"transport_encryption": "required"}),
         on_cell_execute=track_current_cell,
+        on_cell_error=ask_for_frames,
     )
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
-        raise page_error(path, notebook, current, describe_cause(error)) from error
+    except CellExecutionError as error:
+        index = index_of(current, notebook)
+        message = describe_error(path, index, current.source, error.ename, error.evalue, reply)
+        raise PageError(message) from error
+    except (CellTimeoutError, DeadKernelError, RuntimeError) as error:
+        place = name_cell(path, index_of(current, notebook)) if current else relative(path)
+        raise PageError(f"{place}: {describe_cause(error)}") from error
     notebook.metadata.language_info.pop("version", None)  # differs between machines
 
 
 def describe_cause(error):
     """Return in a few words why a notebook couldn't be executed to its end."""
     match error:
-        case CellExecutionError():
-            return f"{error.ename}: {error.evalue}"
         case CellTimeoutError():
             return f"timed out after {cell_timeout()} s"
         case DeadKernelError():
@@ -72,12 +81,9 @@ def describe_cause(error):
     return str(error)
 
 
-def page_error(path, notebook, cell, cause):
-    """Return the PageError that names a page, the line and number of its cell, and a cause."""
-    if cell is None:
-        return PageError(f"{relative(path)}: {cause}")
-    index = [other is cell for other in code_cells(notebook)].index(True)
-    return PageError(f"{name_cell(path, index)}: {cause}")
+def index_of(cell, notebook):
+    """Return the index of a cell among the code cells of a notebook."""
+    return [other is cell for other in code_cells(notebook)].index(True)
 
 
 def execute_pages(notebooks, on_executed):

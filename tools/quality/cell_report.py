@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from nbval.plugin import IPyNbCell, NbCellError
 
+from tools.build.failure import REQUEST, describe_error
 from tools.build.notebook import code_of, figures, name_cell, output_text, read_page, tags
 from tools.project import BOOK, BUILD, relative
 from tools.quality.comparison import mark_differences, outputs_match
@@ -86,6 +87,10 @@ def describe_failure(item, error):
         place = name_cell(page, item.cell_num - 1)
     last = item.test_outputs[-1] if item.test_outputs else None
     if last and last.output_type == "error" and "raises-exception" not in tags(item.cell):
+        if page and item.parent.kernel.is_alive():
+            reply = item.parent.kernel.kc.execute(**REQUEST)
+            error = last.ename, last.evalue
+            return describe_error(page, item.cell_num - 1, item.cell.source, *error, reply)
         return f"{place}: {last.ename}: {last.evalue}"
     if not item.test_outputs and not item.cell.outputs:
         return f"{place}: {error}"
