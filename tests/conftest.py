@@ -92,6 +92,7 @@ myst:
 
 # Exercises
 """
+FORWARDS = {"index": "book/page"}
 RECORDED = "the existing recording\n"
 
 
@@ -105,6 +106,7 @@ class Checkout:
             shutil.copytree(ROOT / "book" / name, folder / "book" / name)
         for name in ("book/matplotlibrc", "requirements.txt", "_config.yml"):
             shutil.copy(ROOT / name, folder / name)
+        self.configure(lambda config: config["sphinx"]["config"].update(forwards=FORWARDS))
         (folder / "_toc.yml").write_text(
             "format: jb-book\nroot: book/page\nchapters: [file: book/exercises]\n"
         )
@@ -115,12 +117,12 @@ class Checkout:
         """Write the page with this code in its second cell."""
         (self.folder / "book" / "page.md").write_text(PAGE.replace("CODE", code))
 
-    def limit_cells(self, seconds):
-        """Set the time limit of a cell."""
+    def configure(self, change):
+        """Change the content of _config.yml."""
         path = self.folder / "_config.yml"
-        settings = yaml.safe_load(path.read_text("utf-8"))
-        settings["execute"]["timeout"] = seconds
-        path.write_text(yaml.safe_dump(settings))
+        config = yaml.safe_load(path.read_text("utf-8"))
+        change(config)
+        path.write_text(yaml.safe_dump(config))
 
     def start(self, task="record", *arguments, **options):
         """Start a build task; return its process."""

@@ -44,9 +44,9 @@ def test_failing_statement_is_located(checkout, code, message):
 
 
 def test_endless_cell_is_located(checkout):
-    checkout.limit_cells(seconds=3)
+    checkout.configure(lambda config: config["execute"].update(timeout=3))
     checkout.write("while True: pass")
-    assert checkout.fail().strip().endswith(f"book/page.md:22: cell 2: timed out after 3 s")
+    assert checkout.fail().strip().endswith("book/page.md:22: cell 2: timed out after 3 s")
 
 
 def test_failing_cell_fails_every_build(checkout):
@@ -114,6 +114,12 @@ def test_wrong_contents_are_reported_before_execution(checkout, contents, messag
     checkout.write("open('ran', 'w').close()")
     (checkout.folder / "_toc.yml").write_text(f"format: jb-book\n{contents}\n")
     assert checkout.fail("site").startswith(message)
+
+
+def test_forward_to_a_missing_page_is_reported(checkout):
+    checkout.write("1")
+    checkout.configure(lambda config: config["sphinx"]["config"]["forwards"].update(a="book/b"))
+    assert checkout.fail("site") == "_config.yml: forwards: page book/b doesn't exist\n"
 
 
 def test_full_disk_is_reported(checkout):

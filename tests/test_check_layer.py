@@ -9,6 +9,7 @@ from tools.project import BOOK
 MESSAGES = {
     "ChangesInput": "changes its input",
     "Remembers": "remembers its last input",
+    "LagsBehind": "remembers its last input",
     "MixesExamples": "depends on the rest of the batch",
     "DropsEmptyBatch": "wrong shape for an empty batch",
     "StaysFloat32": "cast changes nothing",
@@ -16,6 +17,7 @@ MESSAGES = {
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
     "ForgetsWhenSaved": "different output after loading",
+    "KeepsFirstMean": "different output after loading",
 }
 
 
@@ -42,6 +44,13 @@ def define_wrong_layers(page):
         def forward(self, x):
             self.calls += 1
             return super().forward(x) + self.calls
+
+    class LagsBehind(Base):
+        last = None
+
+        def forward(self, x):
+            current, self.last = x if self.last is None else self.last, x
+            return super().forward(current)
 
     class ChangesInput(Base):
         def forward(self, x):
@@ -87,6 +96,13 @@ def define_wrong_layers(page):
         def forward(self, x):
             return x * self.scale.astype(x.dtype)
 
+    class KeepsFirstMean(Base):
+        mean = None
+
+        def forward(self, x):
+            self.mean = x.mean().item() if self.mean is None else self.mean
+            return super().forward(x) - self.mean
+
     return locals()
 
 
@@ -115,12 +131,24 @@ RIGHT_LAYERS = {
     "RMSNorm": lambda page: page["RMSNorm"](),
     "Dense": lambda page: page["nn"].Dense(3),
     "Dropout": lambda page: page["nn"].Dropout(0.5),
+    "BatchNorm": lambda page: page["nn"].BatchNorm(),
 }
 
 
 @pytest.mark.parametrize("name, build", RIGHT_LAYERS.items())
 def test_right_layer_is_accepted(page, name, build):
     x = page["np"].random.normal(size=(3, 4))
-    empty_batch = name in {"Dense", "Dropout"}
+    empty_batch = name != "RMSNorm"
     passed = page["check_layer"](lambda: build(page), x, empty_batch=empty_batch)
     assert passed == f"{name} passes"
+
+
+def test_accumulated_gradients_do_not_matter(page):
+    np, layer = page["np"], page["nn"].Dense(2)
+    x = np.random.normal(size=(3, 4), dtype="float64")
+    layer.initialize()
+    layer(x.astype("float32"))
+    layer.cast("float64")
+    layer.collect_params().setattr("grad_req", "add")
+    page["check_gradients_of"](layer, x)
+    page["check_gradients_of"](layer, x)

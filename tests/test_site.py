@@ -107,6 +107,13 @@ def test_problem_of_a_page_is_found(problem, html):
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize("name, target", configuration()["sphinx"]["config"]["forwards"].items())
+def test_address_forwards(name, target):
+    path = SITE / f"{name}.html"
+    content = read_html(path).find("meta", attrs={"http-equiv": "refresh"})["content"]
+    assert resolve(path, content.removeprefix("0; url="))[0] == SITE / f"{target}.html"
+
+
 @each_page
 def test_page_has_title_description_and_license(name):
     soup = page(name)

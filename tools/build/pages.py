@@ -6,7 +6,7 @@ import yaml
 from sphinx_external_toc.parsing import MalformedError
 
 from tools.build.notebook import PageError, code_cells, read_page
-from tools.project import BOOK, ROOT, page_names, relative
+from tools.project import BOOK, ROOT, configuration, page_names, relative
 
 DESCRIPTION_LENGTHS = range(70, 171)  # characters that search engines show
 # The header of a page with code, up to the description.
@@ -46,7 +46,7 @@ mx.random.seed(0)
 
 
 def check_pages():
-    """Raise PageError if _toc.yml and book/ don't agree, or if a page's header is incomplete."""
+    """Raise PageError if _toc.yml, _config.yml, and book/ don't agree or a header is incomplete."""
     try:
         listed = set(page_names())
     except (MalformedError, yaml.YAMLError) as error:
@@ -54,6 +54,8 @@ def check_pages():
     existing = {f"book/{path.stem}": path for path in BOOK.glob("*.md")}
     errors = [f"_toc.yml: page {name}.md doesn't exist" for name in listed - existing.keys()]
     errors += [f"{name}.md: not listed in _toc.yml" for name in existing.keys() - listed]
+    forwards = configuration()["sphinx"]["config"]["forwards"].values()
+    errors += [f"_config.yml: forwards: page {name} doesn't exist" for name in {*forwards} - listed]
     for path in existing.values():
         errors += [f"{relative(path)}: {problem}" for problem in find_header_problems(path)]
     if errors:

@@ -1,6 +1,13 @@
 """The book's Sphinx extensions; _config.yml lists this package as one of them."""
 
-from tools.extensions import chapter_list, collapsible, mathml, page_actions, section_search
+from tools.extensions import (
+    chapter_list,
+    collapsible,
+    forwards,
+    mathml,
+    page_actions,
+    section_search,
+)
 
 
 def setup(app):
@@ -8,6 +15,6 @@ def setup(app):
     # late here, because Jupyter Book passes _config.yml to Sphinx as overrides, which are
     # checked earlier.
     app.setup_extension("furo")
-    for module in (chapter_list, collapsible, mathml, page_actions, section_search):
+    for module in (chapter_list, collapsible, forwards, mathml, page_actions, section_search):
         module.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
