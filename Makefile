@@ -7,8 +7,6 @@ export PYTHONNOUSERSITE := 1
 PYTHON    := .venv/bin/python
 PYTEST    := $(PYTHON) -m pytest -n auto --dist loadfile -rs --nbval book
 FAST_TESTS := tests/test_pages.py tests/test_prose_numbers.py
-NOTEBOOKS := $(wildcard book/*.ipynb)
-PROSE     := $(filter-out $(NOTEBOOKS:.ipynb=.md),$(wildcard book/*.md))
 # JupyterLab reads our settings, and writes its own into .venv instead of the home directory.
 LAB_SETTINGS := JUPYTER_CONFIG_PATH=../tools/jupyter JUPYTER_CONFIG_DIR=$(CURDIR)/.venv/jupyter \
 	JUPYTER_DATA_DIR=$(CURDIR)/.venv/jupyter IPYTHONDIR=$(CURDIR)/.venv/ipython \
@@ -52,7 +50,8 @@ format: .venv/installed ## format the Python code, except for the pages' cells
 live: .venv/live/installed _build/built ## open the site with running code cells (needs npm)
 	@$(PYTHON) -m tools.live.serve
 
-lab: .venv/installed $(patsubst book/%,scratch/%,$(NOTEBOOKS) $(PROSE)) scratch/exercises-unsolved.ipynb ## open JupyterLab on a copy of the pages
+lab: .venv/installed ## open JupyterLab on a copy of the pages
+	@$(LAB_SETTINGS) $(PYTHON) -m tools.build scratch
 	@cd scratch && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab
 
 edit: .venv/installed ## open JupyterLab on the pages themselves
@@ -110,13 +109,3 @@ clean: ## remove what was built; `rm -r .venv` removes the environment
 
 _build/built: .venv/installed $(SITE)
 	@$(MAKE) --no-print-directory html
-
-scratch/exercises-unsolved.ipynb: | .venv/installed
-	@mkdir -p scratch && $(PYTHON) -m tools.build student && cp _build/student/exercises.ipynb $@
-
-# Links lead to notebooks, and JupyterLab shows the figures of a notebook if it trusts it.
-scratch/%: | book/% .venv/installed
-	@mkdir -p scratch && cp -r book/matplotlibrc book/_static scratch
-	@sed -e 's/](\([a-z-]*\)\.md/](\1.ipynb/g' -e 's/](coming-from-pytorch.ipynb/](coming-from-pytorch.md/g' \
-		-e 's/{download}`\([^<]*\) <[^>]*>`/[\1](exercises-unsolved.ipynb)/' $(firstword $|) >$@
-	@test $(suffix $@) = .md || $(LAB_SETTINGS) .venv/bin/jupyter-trust $@ >/dev/null

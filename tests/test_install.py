@@ -1,5 +1,6 @@
 """Test the installer on a bare machine, the locked requirements and the workflows."""
 
+import ast
 import hashlib
 import json
 import os
@@ -8,12 +9,14 @@ import shutil
 import signal
 import sys
 import zipfile
+from importlib.metadata import packages_distributions
 from subprocess import PIPE, Popen, run
 
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from traitlets.config import PyFileConfigLoader
 
 from tests.conftest import wait_for
@@ -136,6 +139,19 @@ def test_lock_matches_requirements_in():
     locked = {name: version for name, version, rest in entries if "-r requirements.in" in rest}
     assert locked.keys() == {each.name for each in requirements}
     assert [each for each in requirements if locked[each.name] not in each.specifier] == []
+
+
+def test_requirements_in_lists_what_is_imported():
+    listed = re.findall(r"(?m)^[\w-]+", (ROOT / "requirements.in").read_text("utf-8"))
+    imported = set()
+    for path in [*ROOT.glob("tools/**/*.py"), *ROOT.glob("tests/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.partition(".")[0] for name in names}
+    packages = packages_distributions()
+    needed = {canonicalize_name(packages[name][0]) for name in imported & packages.keys()}
+    assert {"pytest", "beautifulsoup4"} < needed and needed - set(listed) == set()
 
 
 def test_workflows_are_valid():

@@ -43,7 +43,7 @@ def test_report_lists_survivors_and_stale_entries(notebook, capsys):
     assert not run_mutants("page", notebook, {"scale: 2.0 * x -> 2.0", "scale: 3.0"})
     assert capsys.readouterr().out == (
         "page: 1 equivalent, 3 killed, 1 survived\n"
-        "  survived: scale: return 2.0 * x -> return 2.0 / x\n"
+        "  survived: scale: return 2.0 * x -> return 2.0 / x (page: cell 1)\n"
         "  stale entry in equivalent_mutants.yml: scale: 3.0\n"
     )
 

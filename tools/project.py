@@ -1,7 +1,4 @@
-"""Where everything is: paths, configuration, and the list of pages.
-
-Other modules ask this one instead of spelling out paths of their own.
-"""
+"""The project's configuration, its list of pages, and the paths that several modules need."""
 
 from functools import cache
 from pathlib import Path
@@ -16,6 +13,7 @@ PDF = BUILD / "book.pdf"
 EXECUTION_CACHE = BUILD / ".jupyter_cache"
 EXERCISES = BOOK / "exercises.md"
 STUDENT_EDITION = BUILD / "student" / "exercises.ipynb"
+SCRATCH = ROOT / "scratch"
 
 
 @cache

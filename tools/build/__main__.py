@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from tools.build.notebook import PageError
 from tools.build.pages import check_pages, write_new_page
 from tools.build.record import record_pages
+from tools.build.scratch import copy_pages
 from tools.build.site import build_site, execute_changed_pages
 from tools.build.student import write_student_edition
 from tools.project import BUILD
@@ -19,6 +20,7 @@ TASKS = {
     "execute": execute_changed_pages,
     "record": record_pages,
     "student": write_student_edition,
+    "scratch": copy_pages,
     "page": write_new_page,
 }
 

@@ -77,8 +77,12 @@ def find_line(path, index):
 
 
 def name_cell(path, index):
-    """Return how messages name a code cell of a page: by its line and its number, from 1."""
-    return f"{relative(path)}:{find_line(path, index)}: cell {index + 1}"
+    """Return how messages name a code cell of a page: by its line and its number, from 1.
+
+    If the notebook doesn't belong to a page, return its number only.
+    """
+    place = f"{relative(path)}:{find_line(path, index)}" if path.exists() else path.stem
+    return f"{place}: cell {index + 1}"
 
 
 def pages_with_code():

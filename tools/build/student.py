@@ -6,8 +6,13 @@ from tools.project import EXERCISES, STUDENT_EDITION
 OMITTED_TAGS = {"solution", "book-only"}
 
 
-def write_student_edition():
-    """Write the student edition."""
+def student_edition():
+    """Return the student edition."""
     notebook = read_page(EXERCISES)
     notebook.cells = [cell for cell in notebook.cells if not OMITTED_TAGS & tags(cell)]
-    write_notebook(STUDENT_EDITION, notebook)
+    return notebook
+
+
+def write_student_edition():
+    """Write the student edition."""
+    write_notebook(STUDENT_EDITION, student_edition())

@@ -82,9 +82,7 @@ def describe_failure(item, error):
     """Return where a cell is, what was recorded, what came out, and what to do."""
     page = page_of(item)
     name = Path(item.path).stem
-    place = f"{name}.ipynb: cell {item.cell_num}"
-    if page:
-        place = name_cell(page, item.cell_num - 1)
+    place = name_cell(Path(item.path).with_suffix(".md"), item.cell_num - 1)
     last = item.test_outputs[-1] if item.test_outputs else None
     if last and last.output_type == "error" and "raises-exception" not in tags(item.cell):
         if page and item.parent.kernel.is_alive():

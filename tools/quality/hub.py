@@ -25,9 +25,9 @@ cp -r ../../binder ../../book ../../requirements.txt ../../tools checkout
 uv=../../.venv/bin/uv
 $uv venv --quiet --allow-existing --python ../../.venv/bin/python env
 $uv pip install --quiet --python env -r checkout/binder/requirements.txt
-$uv pip install --quiet --python env jupyterhub
+$uv pip install --quiet --python env jupyterhub==6.1.1
 npm install --prefix=. --no-save --no-audit --no-fund --no-update-notifier --ignore-scripts \
-    --loglevel=error configurable-http-proxy >/dev/null
+    --loglevel=error configurable-http-proxy@5.3.0 >/dev/null
 cd checkout && HOME=$PWD/../home binder/postBuild >/dev/null
 """
 CONFIGURATION = f"""

@@ -18,8 +18,8 @@ import libcst.matchers as m
 import yaml
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
-from tools.build.notebook import code_cells, read_recorded
-from tools.project import ROOT, page_names
+from tools.build.notebook import code_cells, name_cell, read_recorded
+from tools.project import BOOK, ROOT, page_names
 from tools.quality.validate import run_pytest, temporary_notebook
 
 EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent_mutants.yml")
@@ -169,7 +169,8 @@ def run_mutants(page, notebook, equivalent=frozenset(), excluded=frozenset()):
     counts = f"{len(mutants) - len(tested)} equivalent, {sum(killed)} killed"
     print(f"{page}: {counts}, {len(survivors)} survived", flush=True)
     for mutant in survivors:
-        print(f"  survived: {mutant.names[-1]}")
+        place = name_cell(BOOK / f"{page}.md", mutant.cell)
+        print(f"  survived: {mutant.names[-1]} ({place})")
     for name in sorted(stale):
         print(f"  stale entry in {EQUIVALENT_MUTANTS.name}: {name}")
     return not survivors and not stale
