@@ -52,10 +52,10 @@ live: .venv/live/installed _build/built ## open the site with running code cells
 
 lab: .venv/installed ## open JupyterLab on a copy of the pages
 	@$(LAB_SETTINGS) $(PYTHON) -m tools.build scratch
-	@cd scratch && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab
+	@cd scratch && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab --log-level=ERROR
 
 edit: .venv/installed ## open JupyterLab on the pages themselves
-	@cd book && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab
+	@cd book && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab --log-level=ERROR
 
 notebooks: .venv/installed ## record the outputs of changed pages; page=NAME, or page=all, in any case
 	@$(PYTHON) -m tools.build record $(page)

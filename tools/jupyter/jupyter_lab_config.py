@@ -8,7 +8,8 @@ c.JupyterApp.answer_yes = True  # Ctrl-C ends the server without a question
 # The browser of a dev container is outside and can open an address, but none of our files.
 c.ServerApp.use_redirect_file = "DEVCONTAINER" not in os.environ
 c.LabApp.default_url = "/lab/tree/index.md"
-c.Application.log_level = "ERROR"  # shows the address, and nothing else unless it fails
+# Show the address, and nothing else unless it fails; the Makefile sets this for the server.
+c.Application.log_level = "ERROR"
 c.KernelManager.transport_encryption = "auto"  # other users could read what kernels send
 c.LabApp.extension_manager = "readonly"  # the default one contacts the package index
 c.ServerApp.allow_root = True  # as in a container; a token protects the server
