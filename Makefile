@@ -20,11 +20,12 @@ help: ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
 html: .venv/installed ## build the site in _build/html; fail on any error or warning
+	@rm -f _build/built
 	@$(PYTHON) -m tools.build site
 	@touch _build/built
 
 preview: .venv/installed ## serve the site while you write; rebuild and reload after each edit
-	@$(PYTHON) -m sphinx_autobuild --port 0 --open-browser --pre-build "$(PYTHON) -m tools.build execute" \
+	@$(PYTHON) -m sphinx_autobuild --port 0 --open-browser --pre-build "$(PYTHON) -m tools.build preview" \
 		--ignore _build --ignore scratch --re-ignore '\.ipynb$$' \
 		-q -c tools/preview -A preview=1 . _build/preview
 
@@ -57,7 +58,7 @@ lab: .venv/installed ## open JupyterLab on a copy of the pages
 edit: .venv/installed ## open JupyterLab on the pages themselves
 	@cd book && $(LAB_SETTINGS) ../$(PYTHON) -m jupyterlab --log-level=ERROR
 
-notebooks: .venv/installed ## record the outputs of changed pages; page=NAME, or page=all, in any case
+notebooks: .venv/installed ## record the outputs of changed pages; page=NAME or page=all: even if unchanged
 	@$(PYTHON) -m tools.build record $(page)
 	@git status --short book 2>/dev/null || true
 

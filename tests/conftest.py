@@ -104,7 +104,9 @@ class Checkout:
         shutil.copytree(ROOT / "tools", folder / "tools")
         for name in ("_static", "_templates"):
             shutil.copytree(ROOT / "book" / name, folder / "book" / name)
-        for name in ("book/matplotlibrc", "requirements.txt", "_config.yml"):
+        (folder / "binder").mkdir()
+        shared = ("book/matplotlibrc", "binder/runtime.txt", "requirements.txt", "_config.yml")
+        for name in shared:
             shutil.copy(ROOT / name, folder / name)
         self.configure(lambda config: config["sphinx"]["config"].update(forwards=FORWARDS))
         (folder / "_toc.yml").write_text(

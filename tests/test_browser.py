@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from pypdf import PdfReader
 
+from tools.pdf import page_numbers
 from tools.project import PDF, ROOT, SITE, page_names
 from tools.static_server import serve_folder
 
@@ -205,7 +206,7 @@ def test_keyboard_reaches_everything_visibly(browser, site, name):
             for _ in range(10):
                 page.keyboard.press("Tab")
         assert page.evaluate("unmarked") == []
-        # (Furo shows its link back to the top while one scrolls upward.)
+        # Furo shows its link back to the top while one scrolls upward.
         missed = ":is(a[href], summary, button):not([data-reached], .back-to-top)"
         missed = page.locator(f"{missed} >> visible=true")
         assert [tag.evaluate("tag => tag.outerHTML") for tag in missed.all()] == []
@@ -238,11 +239,7 @@ def test_print_hides_navigation(browser, site, name):
 
 def test_pdf_contains_every_page_and_its_links_work(browser):
     subprocess.run([sys.executable, "-m", "tools.pdf"], cwd=ROOT, check=True)
-    reader = PdfReader(PDF)
-    places = {
-        name.lstrip("/"): reader.get_destination_page_number(place) + 1
-        for name, place in reader.named_destinations.items()
-    }
+    reader, places = PdfReader(PDF), page_numbers(PDF.read_bytes())
     links = [
         annotation.get_object()["/Dest"].lstrip("/")
         for page in reader.pages

@@ -65,11 +65,22 @@ def test_build_needs_no_network_and_reuses_the_cache(checkout):
     assert (checkout.folder / "executed").read_text() == "x"
 
 
-def test_kernel_output_is_encrypted(checkout):
-    # Over TCP, any user of this machine could read it.
+def test_kernels_communicate_through_files(checkout):
+    # Over TCP, two kernels can claim the same port, and any user of this machine could listen.
     file = "__import__('ipykernel').get_connection_file()"
-    checkout.write(f"assert 'curve_publickey' in open({file}).read()")
+    checkout.write(f'assert \'"transport": "ipc"\' in open({file}).read()')
     checkout.build()
+
+
+def test_shared_input_that_changes_during_a_build_empties_the_cache(checkout):
+    size = "__import__('matplotlib').rcParams['figure.figsize']"
+    path = checkout.folder / "book" / "matplotlibrc"
+    checkout.write(
+        f"assert {size} != [9, 9]\nopen('matplotlibrc', 'w').write('figure.figsize: 9, 9')"
+    )
+    assert checkout.start("site").wait() == 0
+    assert "figure.figsize: 9, 9" in path.read_text()
+    assert "AssertionError" in checkout.start("site").communicate()[1]
 
 
 def test_recording_keeps_neither_timestamps_nor_versions(checkout):
@@ -180,6 +191,19 @@ def test_recording_keeps_what_did_not_change(checkout):
     assert record()[1][1].outputs != first[1].outputs
 
 
+def test_recording_that_jupyterlab_saved_is_made_anew(checkout):
+    checkout.write("2 + 3")
+    assert checkout.start().wait() == 0
+    path = checkout.folder / "book" / "page.ipynb"
+    recording = path.read_text()
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["jupytext"] = {"formats": "md:myst,ipynb"}
+    notebook.cells[-1].outputs[0].data["text/plain"] = "7"
+    nbformat.write(notebook, path)
+    assert checkout.start().wait() == 0
+    assert path.read_text() == recording
+
+
 def test_build_lists_outputs_that_changed(checkout):
     code = "from matplotlib import pyplot as plt\nplt.title('loss')\nplt.show()\n1 < 2"
     checkout.write(code)
@@ -194,7 +218,7 @@ def test_build_lists_outputs_that_changed(checkout):
 
 def test_new_page_builds(checkout):
     checkout.write("1")
-    contents = "format: jb-book\nroot: book/page\nchapters:\n  - file: book/exercises\n"
+    contents = "format: jb-book\nroot: book/page\nchapters:\n  - file: book/exercises\n# end"
     (checkout.folder / "_toc.yml").write_text(contents)
     process = checkout.start("page", "my-layer")
     assert "_toc.yml. Next: 'make preview'." in process.communicate()[0]

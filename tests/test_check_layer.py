@@ -16,6 +16,7 @@ MESSAGES = {
     "WrongInputGradient": "wrong gradient of input",
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
+    "KeepsBatchSize": "different output once hybridized",
     "ForgetsWhenSaved": "different output after loading",
     "KeepsFirstMean": "different output after loading",
 }
@@ -87,6 +88,14 @@ def define_wrong_layers(page):
     class ChangesWhenHybridized(Base):
         def hybrid_forward(self, F, x, scale):
             return x * scale if F is page["mx"].ndarray else x + scale
+
+    class KeepsBatchSize(Base):
+        def forward(self, x):
+            self.size = len(x)
+            return super().forward(x)
+
+        def hybrid_forward(self, F, x, scale):
+            return F.np.ones((self.size, 1)) * x * scale
 
     class ForgetsWhenSaved(nn.Block):
         def __init__(self, **kwargs):

@@ -1,6 +1,7 @@
-"""Layers compare with their formulas in NumPy, for inputs with a further axis.
+"""What readers may copy from pages that explain something else computes what it should.
 
-This covers layers of pages that explain something other than their formula.
+Layers are compared with their formulas in NumPy, for inputs with a further axis. Functions that
+measure times get a clock that isn't real.
 """
 
 import numpy
@@ -61,8 +62,9 @@ def test_layer_computes_its_formula(book, name):
     values = {key: random.uniform(0.5, 2, size=shape) for key, shape in shapes.items()}
     for key, value in values.items():
         parameters[key].set_data(np.array(value))
-    expected = formula(data.astype("float64"), **values)
-    assert numpy.allclose(layer(np.array(data)).asnumpy(), expected, 1e-4, 1e-4)
+    for batch in data, 0.01 * abs(data):
+        expected = formula(batch.astype("float64"), **values)
+        assert numpy.allclose(layer(np.array(batch)).asnumpy(), expected, 1e-4, 1e-4)
 
 
 def test_gain_gets_a_straight_through_gradient(book):
@@ -75,3 +77,64 @@ def test_gain_gets_a_straight_through_gradient(book):
         total = (layer(x) * dy).sum()
     total.backward()
     assert layer.gain.grad().item() == pytest.approx(0.3 - 2.4 + 7.2)
+
+
+def test_guard_accepts_any_length_with_a_name_and_nan_if_allowed(book):
+    if MUTANT and "guard_inputs" not in book:
+        pytest.skip("a different page defines it")
+    np, block = book["np"], book["nn"].HybridLambda(lambda F, x: x)
+    guard = book["guard_inputs"](block, ("batch", 2))
+    for size in 1, 3:
+        assert block(np.ones((size, 2))).shape == (size, 2)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        block(np.array([[1, np.nan]]))
+    guard.detach()
+    book["guard_inputs"](block, ("batch", 2), finite=False)
+    assert numpy.isnan(block(np.array([[1, np.nan]])).asnumpy()).any()
+
+
+def test_checked_loss_rejects_every_label_out_of_range(book):
+    if MUTANT and "CheckedCrossEntropy" not in book:
+        pytest.skip("a different page defines it")
+    np, losses = book["np"], book["gluon"].loss
+    checked, unchecked = book["CheckedCrossEntropy"](), losses.SoftmaxCrossEntropyLoss()
+    scores, weights = np.random.normal(size=(2, 5, 3)), np.array([[[2.0]], [[3.0]]])
+    labels = np.array([[0, 1, 2, 0, 1]] * 2)
+    for extra in [], [weights]:
+        expected = unchecked(scores, labels, *extra).asnumpy()
+        assert (checked(scores, labels, *extra).asnumpy() == expected).all()
+    for wrong in -1, 3:
+        labels[1, 2] = wrong
+        with pytest.raises(ValueError, match="labels from 0 to 2"):
+            checked(scores, labels)
+
+
+def test_stopwatch_keeps_the_shortest_time_and_waits_if_told(book, monkeypatch, capsys):
+    if MUTANT and "time_in_milliseconds" not in book:
+        pytest.skip("a different page defines it")
+    clock, waits = iter([10, 10.5, 20, 20.25, 30, 30.75]), []
+    monkeypatch.setattr(book["time"], "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(book["npx"], "waitall", lambda: waits.append(None))
+    times = book["time_in_milliseconds"]({"call": abs}, -1, rounds=2)
+    assert times == {"call": 250} and len(waits) == 4
+    book["time_in_milliseconds"]({"call": abs}, -1, rounds=1, wait=False)
+    assert len(waits) == 5
+    for limits, printed in [
+        ({}, ""),
+        ({"at_least": 3}, "That isn't"),
+        ({"at_most": 1}, "That isn't"),
+    ]:
+        book["print_ratio"]({"a": 4, "b": 2}, "a", "b", **limits)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "a takes 2.00 times as long as b."
+        assert len(lines) == 1 + bool(printed) and lines[-1].startswith(printed)
+
+
+def test_profile_is_per_call(book, monkeypatch):
+    if MUTANT and "profile_in_milliseconds" not in book:
+        pytest.skip("a different page defines it")
+    operators = {"operator": {"dot": {"Total": 6.0}}}
+    clock = iter([10, 13])
+    monkeypatch.setattr(book["time"], "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(book["json"], "loads", lambda text: {"Time": operators})
+    assert book["profile_in_milliseconds"](abs, -1, rounds=3) == (1000, {"dot": 2.0})

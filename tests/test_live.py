@@ -1,4 +1,4 @@
-"""`make live` in a browser: pages run, and nobody without the token gets at a kernel."""
+"""`make live` in a browser: pages run, and a kernel can't be reached without the token."""
 
 import asyncio
 import json
@@ -120,7 +120,7 @@ def test_endless_loop_can_be_interrupted(live, reader):
     reader.run(1, "print('started')\nwhile True:\n    pass")
     expect(reader.output(1)).to_contain_text("started")
     reader.editor(2).press("Shift+Enter")
-    expect(reader.in_cell(2, NOTE)).to_have_text("Cell 2: waiting")
+    expect(reader.in_cell(2, NOTE)).to_have_text("Cell 2: queued")
     reader.press("Interrupt the running cell")
     expect(reader.output(1).last).to_contain_text("KeyboardInterrupt")
     expect(reader.in_cell(2, NOTE)).to_have_text("Cell 2: not run")
@@ -280,6 +280,14 @@ def test_edit_is_copied_and_downloaded(live, reader):
     assert [cell.source for cell in code_cells(notebook)] == expected
 
 
+def test_page_that_has_not_been_recorded_runs(live, reader):
+    reader.page.add_init_script("""document.addEventListener("readystatechange", () =>
+        document.querySelector(".page-actions [download]")?.remove())""")
+    reader.open(live)
+    reader.run(2, "6 * 7")
+    expect(reader.output(2)).to_have_text("42")
+
+
 def test_names_are_completed(live, reader):
     reader.open(live)
     assert reader.evaluate("recording_length = 64\n1") == 1
@@ -370,7 +378,7 @@ def test_page_without_the_token_says_what_to_do(live, reader):
     expect(reader.status).to_contain_text("open the address that “make live” printed")
 
 
-def test_static_site_contains_nothing_of_it():
+def test_static_site_has_no_live_code():
     for page in SITE.rglob("*.html"):
         assert not re.search("/live/|live-|thebe", page.read_text("utf-8")), page
 

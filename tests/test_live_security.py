@@ -296,10 +296,12 @@ def test_jupyterlab_encrypts_what_kernels_send(tmp_path):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0"]
     options = {"cwd": tmp_path, "env": os.environ | variables, "stderr": DEVNULL}
     with Popen(command, **options) as process:
-        wait_for(lambda: list(tmp_path.glob("jpserver-*.html")), process)
-        (info,) = tmp_path.glob("jpserver-*.json")
-        url = f"{json.loads(info.read_text())['url']}api/kernels?token={WRONG}"
-        urlopen(url, data=b"{}").close()
-        (connection,) = tmp_path.glob("kernel-*.json")
-        process.terminate()
-        assert json.loads(connection.read_text())["curve_publickey"]
+        try:
+            wait_for(lambda: list(tmp_path.glob("jpserver-*.html")), process)
+            (info,) = tmp_path.glob("jpserver-*.json")
+            url = f"{json.loads(info.read_text())['url']}api/kernels?token={WRONG}"
+            urlopen(url, data=b"{}").close()
+            (connection,) = tmp_path.glob("kernel-*.json")
+            assert json.loads(connection.read_text())["curve_publickey"]
+        finally:
+            process.terminate()

@@ -42,7 +42,8 @@ each_page = pytest.mark.parametrize("path", PAGES, ids=file_name)
 
 def test_every_page_with_code_is_recorded():
     recordings = [path.with_suffix(".ipynb") for path in PAGES]
-    assert recordings == sorted(BOOK.glob("*.ipynb")), "run 'make notebooks'"
+    message = "run 'make notebooks', and delete recordings that have no page"
+    assert recordings == sorted(BOOK.glob("*.ipynb")), message
 
 
 def test_only_pages_without_code_switch_execution_off():
@@ -57,6 +58,7 @@ def test_saving_in_jupyterlab_changes_nothing(path):
     text = path.read_text("utf-8")
     notebook = jupytext.reads(text, fmt="md:myst", config=config)
     assert jupytext.writes(notebook, fmt="md:myst", config=config) == text
+    assert config.outdated_text_notebook_margin == float("inf")  # or a newer recording is an error
 
 
 @each_page

@@ -1,4 +1,4 @@
-"""`make preview`: an edit shows in the browser, an error too, and Ctrl-C ends everything."""
+"""`make preview`: edits and errors show in the browser, and Ctrl-C ends everything."""
 
 import os
 import re

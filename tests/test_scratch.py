@@ -2,22 +2,26 @@
 
 import json
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import pytest
 from nbformat.sign import NotebookNotary
 
 from tools.build import scratch
-from tools.project import page_names
+from tools.project import BUILD, page_names
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Return a folder with a fresh copy."""
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(scratch, "SCRATCH", tmp_path / "scratch")
-    scratch.copy_pages()
-    return tmp_path / "scratch"
+    """Yield a folder with a fresh copy."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    BUILD.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=BUILD) as folder:  # notebooks are moved from there
+        monkeypatch.setattr(scratch, "SCRATCH", Path(folder))
+        scratch.copy_pages()
+        yield Path(folder)
 
 
 def test_copy_has_every_page_once(folder):
@@ -45,9 +49,10 @@ def test_notebooks_are_trusted(folder):
 
 
 def test_edits_stay(folder):
-    for name in ("speed.ipynb", "index.md"):
+    names = ("speed.ipynb", "index.md", "matplotlibrc")
+    for name in names:
         (folder / name).write_text("edited")
     (folder / "exercises.ipynb").unlink()
     scratch.copy_pages()
-    assert (folder / "speed.ipynb").read_text() == (folder / "index.md").read_text() == "edited"
+    assert {(folder / name).read_text() for name in names} == {"edited"}
     assert (folder / "exercises.ipynb").exists()

@@ -6,12 +6,8 @@ gradient itself. A training loop that never waits, and that has a time limit, fi
 that deadlock or that read memory which is overwritten meanwhile.
 """
 
-import faulthandler
-
 import numpy
 import pytest
-
-SECONDS = 60  # after which a training loop counts as deadlocked
 
 # Constructor arguments of each layer, and how many values an example has.
 LAYERS = {
@@ -55,14 +51,6 @@ NOT_TRAINED = {
     "DiagonalOnly", "BlockedGradient", "Gain", "Residual", "ScaledResidual",
     "UnsafeGainRounding", "ForgetfulCube", "CheckedCrossEntropy",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def time_limit():
-    """End the process, with a traceback, if a test takes too long: a deadlock can't be caught."""
-    faulthandler.dump_traceback_later(SECONDS, exit=True)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 def test_every_layer_is_listed(book):

@@ -1,4 +1,4 @@
-"""Run a build task: `python -m tools.build check`, or another one of TASKS."""
+"""Run a build task: `python -m tools.build check`, or a different one of TASKS."""
 
 import argparse
 import fcntl
@@ -10,14 +10,14 @@ from tools.build.notebook import PageError
 from tools.build.pages import check_pages, write_new_page
 from tools.build.record import record_pages
 from tools.build.scratch import copy_pages
-from tools.build.site import build_site, execute_changed_pages
+from tools.build.site import build_site, prepare_preview
 from tools.build.student import write_student_edition
 from tools.project import BUILD
 
 TASKS = {
     "check": check_pages,
     "site": build_site,
-    "execute": execute_changed_pages,
+    "preview": prepare_preview,
     "record": record_pages,
     "student": write_student_edition,
     "scratch": copy_pages,

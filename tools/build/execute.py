@@ -1,10 +1,11 @@
 """Execute pages, several at a time, and keep the results in Jupyter Book's cache.
 
-jupyter-cache has a parallel executor, but it doesn't say which cell failed, and its
-processes can claim the same TCP port for two kernels.
+jupyter-cache has a parallel executor, but it doesn't say which cell failed.
 """
 
+import hashlib
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from jupyter_cache import get_cache
@@ -21,6 +22,7 @@ from tools.project import BOOK, EXECUTION_CACHE, ROOT, cell_timeout, relative
 # What outputs depend on besides their page.
 SHARED_INPUTS = [
     ROOT / "requirements.txt",
+    ROOT / "binder" / "runtime.txt",
     BOOK / "matplotlibrc",
     ROOT / "tools" / "jupyter" / "ipython_kernel_config.py",
 ]
@@ -39,13 +41,16 @@ def execute_page(path, notebook, on_cell=None):
     def track_current_cell(cell, cell_index):
         nonlocal current
         current = cell
-        if on_cell and cell.cell_type == "code":
+        if on_cell:
             on_cell()
 
     async def ask_for_frames(**_):
         nonlocal reply
         reply = await client.kc.execute(**REQUEST)
 
+    # Through files, because two kernels can claim the same TCP port, and other users of this
+    # machine could read what is sent.
+    folder = tempfile.TemporaryDirectory(prefix="kernel-")
     client = NotebookClient(
         notebook,
         timeout=cell_timeout(),
@@ -54,13 +59,13 @@ def execute_page(path, notebook, on_cell=None):
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-        # Other users of this machine could read what a kernel sends over TCP.
-        config=Config(KernelManager={"transport_encryption": "required"}),
+        config=Config(KernelManager={"transport": "ipc", "ip": f"{folder.name}/ipc"}),
         on_cell_execute=track_current_cell,
         on_cell_error=ask_for_frames,
     )
     try:
-        client.execute()
+        with folder:
+            client.execute()
     except CellExecutionError as error:
         index = index_of(current, notebook)
         message = describe_error(path, index, current.source, error.ename, error.evalue, reply)
@@ -123,11 +128,12 @@ class ExecutionCache:
 
     def __init__(self):
         self._cache = get_cache(str(EXECUTION_CACHE))
-        database = EXECUTION_CACHE / "global.db"
-        if database.exists():
-            filled = database.stat().st_mtime
-            if any(path.stat().st_mtime > filled for path in SHARED_INPUTS):
-                self._cache.clear_cache()
+        inputs = b"".join(path.read_bytes() for path in SHARED_INPUTS)
+        fingerprint, file = hashlib.sha256(inputs).hexdigest(), EXECUTION_CACHE / "inputs.sha256"
+        if not file.exists() or file.read_text() != fingerprint:
+            self._cache.clear_cache()
+            EXECUTION_CACHE.mkdir(parents=True, exist_ok=True)
+            file.write_text(fingerprint)
 
     def add_outputs(self, notebook):
         """Return the notebook with its outputs; raise KeyError if the cache lacks them."""

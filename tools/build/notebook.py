@@ -6,6 +6,7 @@ import warnings
 
 import jupytext
 import nbformat
+from jupytext.myst import myst_to_notebook
 
 from tools.project import BOOK, BUILD, relative
 
@@ -72,8 +73,9 @@ def code_of(notebook):
 
 def find_line(path, index):
     """Return the line at which a code cell of a page, given by its index, starts."""
-    lines = path.read_text("utf-8").splitlines()
-    return [i for i, line in enumerate(lines, 1) if line.startswith("```{code-cell}")][index]
+    notebook = myst_to_notebook(path.read_text("utf-8"), add_source_map=True)
+    lines = zip(notebook.cells, notebook.metadata.source_map)
+    return [line for cell, line in lines if cell.cell_type == "code"][index]
 
 
 def name_cell(path, index):
@@ -119,6 +121,7 @@ def load_definitions(notebook):
 def write_notebook(path, notebook):
     """Write a notebook completely, or leave the existing file as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    BUILD.mkdir(exist_ok=True)
     draft = BUILD / f"{path.name}.draft"
     draft.write_text(nbformat.writes(notebook) + "\n", "utf-8")
     draft.replace(path)

@@ -54,7 +54,7 @@ def check_pages():
     existing = {f"book/{path.stem}": path for path in BOOK.glob("*.md")}
     errors = [f"_toc.yml: page {name}.md doesn't exist" for name in listed - existing.keys()]
     errors += [f"{name}.md: not listed in _toc.yml" for name in existing.keys() - listed]
-    forwards = configuration()["sphinx"]["config"]["forwards"].values()
+    forwards = configuration()["sphinx"]["config"].get("forwards", {}).values()
     errors += [f"_config.yml: forwards: page {name} doesn't exist" for name in {*forwards} - listed]
     for path in existing.values():
         errors += [f"{relative(path)}: {problem}" for problem in find_header_problems(path)]
@@ -93,8 +93,7 @@ def write_new_page(name):
     title = name.replace("-", " ").capitalize()
     path.write_text(HEADER + NEW_PAGE.replace("TITLE", title), "utf-8")
     contents = ROOT / "_toc.yml"
-    last_line = contents.read_text("utf-8").rstrip().splitlines()[-1]
-    indentation = last_line[: len(last_line) - len(last_line.lstrip())]
-    with open(contents, "a", encoding="utf-8") as file:
-        file.write(f"{indentation}- file: book/{name}\n")
+    text = contents.read_text("utf-8").rstrip()
+    indentation = re.findall(r"(?m)^( *)- file:", text)[-1]
+    contents.write_text(f"{text}\n{indentation}- file: book/{name}\n", "utf-8")
     print(f"Wrote {relative(path)} and listed it in _toc.yml. Next: 'make preview'.")

@@ -1,5 +1,6 @@
 """Show how far the execution of pages is."""
 
+import shutil
 import sys
 import time
 
@@ -27,14 +28,15 @@ class Progress:
     def end(self, path, word=None):
         """Remove a page from what's running; print a line that starts with `word`, if given."""
         _, total, start = self._running.pop(path)
-        if self._terminal:
-            print("\r\033[K", end="")
         if word:
             seconds = time.monotonic() - start
-            print(f"{word} {relative(path)}: {total} cells in {seconds:.1f} s", flush=True)
+            clear = "\r\033[K" if self._terminal else ""
+            text = f"{word} {relative(path)}: {total} cells in {seconds:.1f} s"
+            print(f"{clear}{text}\n", end="", flush=True)  # at once: other pages print, too
         self._show_running()
 
     def _show_running(self):
         if self._terminal:
             states = [f"{p.stem} {i}/{total}" for p, (i, total, _) in list(self._running.items())]
-            print("\r\033[K" + ", ".join(states), end="", flush=True)
+            line = ", ".join(states)[: shutil.get_terminal_size().columns - 1]
+            print(f"\r\033[K{line}", end="", flush=True)

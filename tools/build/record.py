@@ -45,8 +45,8 @@ def keep_timings(notebook, old):
 def record_pages(page=None):
     """Write book/NAME.ipynb for all pages, or for one page given by its name.
 
-    A page is executed if its code has changed, if it's given by its name, or if the name is
-    "all"; otherwise the outputs of its recording are kept.
+    A page is executed if its code has changed, if JupyterLab saved its recording, if it's given
+    by its name, or if the name is "all"; otherwise the outputs of its recording are kept.
 
     Raise PageError if a page doesn't exist or fails; its recording stays as it was.
     """
@@ -66,7 +66,8 @@ def record_pages(page=None):
 
     changed = {}
     for path, notebook in pages.items():
-        if page or code_of(notebook) != code_of(old[path]):
+        by_jupyterlab = "jupytext" in old[path].metadata  # with whatever outputs it showed
+        if page or by_jupyterlab or code_of(notebook) != code_of(old[path]):
             changed[path] = notebook
         else:
             keep_outputs(notebook, old[path])

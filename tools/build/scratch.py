@@ -20,7 +20,8 @@ def copy_pages():
     """
     SCRATCH.mkdir(exist_ok=True)
     with_code = {path.stem for path in pages_with_code()}
-    shutil.copy(BOOK / "matplotlibrc", SCRATCH)
+    if not (SCRATCH / "matplotlibrc").exists():
+        shutil.copy(BOOK / "matplotlibrc", SCRATCH)
     shutil.copytree(BOOK / "_static", SCRATCH / "_static", dirs_exist_ok=True)
     for path in BOOK.glob("*.md"):
         if path.stem not in with_code and not (copy := SCRATCH / path.name).exists():

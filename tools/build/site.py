@@ -26,20 +26,20 @@ from tools.quality.comparison import outputs_match
 from tools.quality.svg_comparison import figure_differences
 
 
-def execute_changed_pages():
+def prepare_preview():
     """Prepare the preview: execute the pages whose outputs the cache lacks, and print errors.
 
     Sphinx then executes a page that failed once more, and shows the error on the page.
     """
     write_student_edition()
-    for task in check_pages, lambda: execute_into(ExecutionCache(), pages_with_code()):
+    for task in check_pages, lambda: execute_changed_pages(ExecutionCache(), pages_with_code()):
         try:
             task()
         except PageError as error:
             print(error)
 
 
-def execute_into(cache, pages):
+def execute_changed_pages(cache, pages):
     """Execute the pages whose outputs the cache lacks, and store them."""
     changed = {path: page for path, page in pages.items() if not cache.has_outputs_of(page)}
     execute_pages(changed, cache.store)
@@ -54,7 +54,7 @@ def build_site():
     write_student_edition()  # which the site offers for download
     cache = ExecutionCache()
     pages = pages_with_code()
-    execute_into(cache, pages)
+    execute_changed_pages(cache, pages)
 
     before = cache.entries()
     run_jupyter_book()

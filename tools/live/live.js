@@ -77,7 +77,7 @@
   console.debug = () => {}; // Thebe 0.9.3 writes a hundred lines for each page
   let notebook, server, session, starting;
   let running, restarting; // the cell that runs, and whether the kernel restarts
-  let waiting, remark; // what to say until the kernel is ready, and when it is
+  let busyMessage, readyMessage; // what to say until the kernel is ready, and when it is
 
   async function makeNotebook() {
     await new Promise((onload, onerror) => {
@@ -94,10 +94,10 @@
   const connect = () => (starting ??= startKernel().then(() => true, giveUp));
 
   async function startKernel() {
-    [waiting, remark] = ["Starting …", ""];
-    show("busy", waiting);
+    [busyMessage, readyMessage] = ["Starting …", ""];
+    show("busy", busyMessage);
     const ours = (await request("/api/sessions")).find(({ path }) => path === page);
-    if (ours?.kernel.execution_state === "busy") waiting = STILL_BUSY;
+    if (ours?.kernel.execution_state === "busy") busyMessage = STILL_BUSY;
     await notebookMade;
     const serverSettings = { baseUrl: location.origin, token: localStorage.getItem(TOKEN_KEY) };
     const { api } = thebeCore;
@@ -114,7 +114,7 @@
 
   /** Disconnect from the kernel and say why. */
   async function giveUp(error) {
-    round += 1;
+    queueVersion += 1;
     const ended = [session, server];
     server = session = starting = null;
     for (const each of ended) each?.dispose();
@@ -128,28 +128,28 @@
     const { status, connectionStatus } = session.kernel;
     if (status === "dead") return void giveUp("The kernel died.");
     if (status === "autorestarting") {
-      waiting = "The kernel died. Starting a new one …";
-      remark = `The kernel died. ${NEW_KERNEL}`;
-      round += 1;
-    } else if (status === "idle" && !restarting) waiting = "";
+      busyMessage = "The kernel died. Starting a new one …";
+      readyMessage = `The kernel died. ${NEW_KERNEL}`;
+      queueVersion += 1;
+    } else if (status === "idle" && !restarting) busyMessage = "";
     if (connectionStatus !== "connected") {
-      waiting ||= LOST;
+      busyMessage ||= LOST;
       request("/api/status").catch(giveUp);
-    } else if (waiting === LOST) waiting = "";
-    if (waiting) show("busy", waiting);
+    } else if (busyMessage === LOST) busyMessage = "";
+    if (busyMessage) show("busy", busyMessage);
     else if (running) show("busy", `Running cell ${running.number} …`);
-    else if (remark) show("remark", `Ready. ${remark}`);
+    else if (readyMessage) show("remark", `Ready. ${readyMessage}`);
     else show("ready", "Ready.");
   }
 
   function interrupt() {
-    round += 1;
+    queueVersion += 1;
     session.kernel.interrupt().catch(giveUp);
   }
 
   function restart() {
-    round += 1;
-    [waiting, remark, restarting] = ["Restarting …", NEW_KERNEL, true];
+    queueVersion += 1;
+    [busyMessage, readyMessage, restarting] = ["Restarting …", NEW_KERNEL, true];
     const restarted = session.restart().then(() => true, giveUp);
     starting = restarted.finally(() => (restarting = false));
   }
@@ -157,21 +157,21 @@
   // Cells run one at a time, in the order of the requests.
 
   let queue = Promise.resolve();
-  let round = 0; // when it changes, the cells that wait are dropped
+  let queueVersion = 0; // when it changes, queued cells are dropped
 
   function runCells(requested) {
     for (const cell of requested) {
-      const requestedIn = round;
-      cell.setNote("waiting");
+      const requestedIn = queueVersion;
+      cell.setNote("queued");
       queue = queue.then(async () => {
-        if (requestedIn !== round || !(await connect())) return cell.setNote("not run");
+        if (requestedIn !== queueVersion || !(await connect())) return cell.setNote("not run");
         running = cell;
         kernelChanged();
         const reason = await cell.run();
         running = null;
-        if (requestedIn === round) {
-          remark = reason;
-          if (reason) round += 1;
+        if (requestedIn === queueVersion) {
+          readyMessage = reason;
+          if (reason) queueVersion += 1;
         }
         kernelChanged();
       });
@@ -301,17 +301,20 @@
     next?.input.scrollIntoView({ block: "nearest" });
   }
 
-  // The page's notebook is downloaded with the reader's changes.
+  // The page's notebook is downloaded with the reader's changes, unless it hasn't been recorded
+  // since its author changed the page.
   const link = document.querySelector(".page-actions [download]");
-  link.onclick = async (event) => {
+  const download = async (event) => {
     event.preventDefault();
     const content = await (await fetch(link.href)).json();
     const codeCells = content.cells.filter(({ cell_type }) => cell_type === "code");
-    for (const [index, { isEdited, code }] of cells.entries())
-      if (isEdited) Object.assign(codeCells[index], { source: code, outputs: [] });
+    if (codeCells.length === cells.length)
+      for (const [index, { isEdited, code }] of cells.entries())
+        if (isEdited) Object.assign(codeCells[index], { source: code, outputs: [] });
     const href = URL.createObjectURL(new Blob([JSON.stringify(content)]));
     add(bar, "a", { href, download: link.pathname.split("/").at(-1), hidden: true }).click();
   };
+  link?.addEventListener("click", download);
 
   const notebookMade = makeNotebook();
   const edited = cells.filter(({ isEdited }) => isEdited).map(({ number }) => number);

@@ -40,15 +40,15 @@ def time_reduction(batch, n, units):
     slow.initialize()
     fast.initialize()
     fast.weight.set_data(slow.weight.data())
-    compiled = EXERCISE["TensordotReduction"](units, n, params=fast.params)
-    compiled.hybridize()
+    hybridized = EXERCISE["TensordotReduction"](units, n, params=fast.params)
+    hybridized.hybridize()
     weight = slow.weight.data()
     einsum = partial(np.einsum, "ijk,...i,...j->...k", weight, optimize=True)
     calls = {
         "EinsumReduction": slow,
         "its einsum with optimize=True": lambda x: einsum(x, x),
         "TensordotReduction": fast,
-        "TensordotReduction, hybridized": compiled,
+        "TensordotReduction, hybridized": hybridized,
     }
     x = np.random.normal(size=(batch, n))
     times = time_in_milliseconds(calls, x, rounds=3)

@@ -5,16 +5,14 @@ from the recorded one, the largest distance that anything in a figure moved, and
 line.
 """
 
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from tools.project import ROOT
 from tools.quality.comparison import RELATIVE_TOLERANCE
 from tools.quality.svg_comparison import POINT_TOLERANCE
+from tools.quality.validate import run_pytest
 
 # Each setting, with the flag of a processor that can run it. OpenBLAS and oneDNN don't check.
 SETTINGS = {
@@ -33,7 +31,7 @@ SETTINGS = {
     "LC_ALL=C": None,
     "HOME=/dev/null/none": None,  # a folder that even root can't create
 }
-COMMAND = "-m pytest --nbval book -n auto --dist loadfile -q -p no:cacheprovider --deviations"
+OPTIONS = ["--nbval", "book", "-n", "auto", "--dist", "loadfile", "-q", "--deviations"]
 
 
 def processor_flags():
@@ -49,15 +47,13 @@ def validate(setting):
     Return the largest relative deviation of a number, the largest distance in a figure,
     pytest's last line, and its exit code.
     """
-    env = os.environ | dict([setting.split("=")] if setting else [])
+    variables = dict([setting.split("=")] if setting else [])
     with NamedTemporaryFile("r") as log:
-        command = [sys.executable, *COMMAND.split(), log.name]
-        run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        exit_code, output = run_pytest(*OPTIONS, log.name, **variables)
         deviations = {"text": 0.0, "figure": 0.0}
         for kind, deviation in map(str.split, log):
             deviations[kind] = max(deviations[kind], float(deviation))
-    last_line = (run.stdout + run.stderr).strip().splitlines()[-1]
-    return *deviations.values(), last_line, run.returncode
+    return *deviations.values(), output.strip().splitlines()[-1], exit_code
 
 
 def main():

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ def temporary_notebook(notebook):
     """Yield the path of a file that holds the notebook; delete it afterwards."""
     folder = BUILD / "notebooks"  # in the project, so that pytest loads our conftest.py
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(BOOK / "matplotlibrc", folder)  # kernels start in the notebook's folder
     with NamedTemporaryFile("w", encoding="utf-8", suffix=".ipynb", dir=folder) as file:
         nbformat.write(notebook, file)
         file.flush()
@@ -26,15 +24,16 @@ def temporary_notebook(notebook):
 
 
 def run_pytest(*arguments, **environment):
-    """Run pytest in the project's root; return its exit code, 0 or 1, and its output.
+    """Run pytest in the project's root; return its exit code and its output.
 
-    Raise RuntimeError if the tests couldn't run to their end.
+    The exit code is 0 or 1, or negative if a test crashed Python. Raise RuntimeError if pytest
+    couldn't run the tests.
     """
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    run = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
-    )
-    if run.returncode not in (0, 1):
+    variables = {"MATPLOTLIBRC": str(BOOK / "matplotlibrc")}  # for notebooks outside of book/
+    env = os.environ | variables | environment
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    if run.returncode > 1:
         raise RuntimeError(run.stdout + run.stderr)
     return run.returncode, run.stdout
 
