@@ -29,10 +29,10 @@ preview: .venv/installed ## serve the site while you write; rebuild and reload a
 		--ignore _build --ignore scratch --re-ignore '\.ipynb$$' \
 		-q -c tools/preview -A preview=1 . _build/preview
 
-check: $(if $(page),.venv/installed,lint consistency html) ## check the pages after an edit: outputs, sources, built HTML; page=NAME: one page's outputs
-	@$(if $(page),$(PYTHON) -m pytest --nbval book/$(page).ipynb,$(PYTEST) tests/test_site.py)
+check: $(if $(page),.venv/installed,consistency lint html) ## check the pages after an edit: outputs, sources, built HTML; page=NAME: one page's outputs
+	@$(if $(page),$(PYTHON) -m tools.quality.validate $(page),$(PYTEST) tests/test_site.py)
 
-test: lint consistency html ## run every test (those of the site need Chromium and npm)
+test: consistency lint html ## run every test (those of the site need Chromium and npm)
 	@$(PYTEST) tests $(addprefix --ignore ,$(FAST_TESTS))
 
 # Fast checks first.
@@ -44,7 +44,8 @@ lint: .venv/installed ## check the style of the Python code
 	@$(PYTHON) -m ruff check --quiet tools tests conftest.py book
 	@$(PYTHON) -m ruff format --quiet --check tools tests conftest.py
 
-format: .venv/installed ## format the Python code, except for the pages' cells
+format: .venv/installed ## format the Python code, and the pages' Markdown as JupyterLab writes it
+	@$(PYTHON) -m tools.build format
 	@$(PYTHON) -m ruff check --quiet --fix tools tests conftest.py
 	@$(PYTHON) -m ruff format tools tests conftest.py
 
@@ -60,7 +61,6 @@ edit: .venv/installed ## open JupyterLab on the pages themselves
 
 notebooks: .venv/installed ## record the outputs of changed pages; page=NAME or page=all: even if unchanged
 	@$(PYTHON) -m tools.build record $(page)
-	@git status --short book 2>/dev/null || true
 
 page: .venv/installed ## write a new page, book/NAME.md, with name=NAME
 	@$(PYTHON) -m tools.build page "$(or $(name),$(page))"

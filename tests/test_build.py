@@ -20,19 +20,23 @@ FAILING_CELLS = {
     "exception": ("1 / 0", "23: cell 2: ZeroDivisionError: division by zero"),
     "second line": (":tags: [x]\n\n1\nopen('x')", "26: cell 2: FileNotFoundError: [Errno 2]"),
     "assertion": ("x = 1\nassert x == 2", "24: cell 2: AssertionError: assert x == 2"),
-    "in a function": (DEFINITION % "", "30: cell 2: AssertionError: assert x == 2"),
-    "with a message": (DEFINITION % ", 'no'", "30: cell 2: AssertionError: no (assert x == 2)"),
+    "in a function": (
+        DEFINITION % "",
+        "30: cell 2: AssertionError: assert x == 2 (raised at line 25)\n",
+    ),
+    "with a message": (DEFINITION % ", 'no'", "30: cell 2: AssertionError: no (assert x == 2) (ra"),
+    "without a message": ("def f():\n    raise ValueError\nf()", "25: cell 2: ValueError (raised"),
     "without assert": ("raise AssertionError('no')", "23: cell 2: AssertionError: no"),
     "in a library": (
         "from unittest import TestCase\nTestCase().fail('no')",
         "24: cell 2: AssertionError: no\n",
     ),
-    "syntax": ("x = (", "22: cell 2: SyntaxError: "),
+    "syntax": ("1\nx = (", "24: cell 2: SyntaxError: incomplete input\n"),
     "recursion": ("def f():\n    f()\nf()", "25: cell 2: RecursionError: "),
     "dead kernel": ("import os; os.kill(os.getpid(), 9)", "22: cell 2: the kernel died"),
     "out of memory": (
         "import resource as r\nr.setrlimit(r.RLIMIT_AS, (2**30, 2**30))\nbytes(2**40)",
-        "25: cell 2: MemoryError: ",
+        "25: cell 2: MemoryError\n",
     ),
 }
 
@@ -113,6 +117,10 @@ BAD_CONTENTS = {
     "missing page": (
         "root: book/page\nchapters: [file: book/exercises, file: book/nowhere]",
         "_toc.yml: page book/nowhere.md doesn't exist\n",
+    ),
+    "page listed twice": (
+        "root: book/page\nchapters: [file: book/exercises, file: book/page]",
+        "_toc.yml: document file used multiple times: 'book/page'\n",
     ),
     "unlisted page": ("root: book/page", "book/exercises.md: not listed in _toc.yml\n"),
     "no file": ("root: book/page\nchapters: [book/exercises]", "_toc.yml: entry not a mapping"),
@@ -214,6 +222,10 @@ def test_build_lists_outputs_that_changed(checkout):
     assert process.returncode == 0, errors
     assert re.search(r"book/page.md:22: .*False \(recorded: .*True\)\n", printed)
     assert re.search(r"book/page.md:22: the figure has changed: .* 'loss' is now 'gain'\n", printed)
+    assert "If you meant these changes, run 'make notebooks'." in printed
+    recorded = checkout.start().communicate()[0]
+    assert "'loss' is now 'gain'\n" in recorded and "False (recorded: " in recorded
+    assert "Nothing to record" in checkout.start().communicate()[0]
 
 
 def test_new_page_builds(checkout):
@@ -223,11 +235,15 @@ def test_new_page_builds(checkout):
     process = checkout.start("page", "my-layer")
     assert "_toc.yml. Next: 'make preview'." in process.communicate()[0]
     page = checkout.folder / "book" / "my-layer.md"
-    assert "has 4 characters; 70 to 170 are needed" in checkout.start("site").communicate()[1]
+    assert (
+        "in its header has 4 characters; 70 to 170 are needed"
+        in checkout.start("site").communicate()[1]
+    )
     page.write_text(page.read_text().replace("TODO", "A description of a new page. " * 3))
     assert (checkout.build() / "book" / "my-layer.html").exists()
     assert "my-layer.md exists already" in checkout.start("page", "my-layer").communicate()[1]
     assert "lowercase words" in checkout.start("page", "../page").communicate()[1]
+    assert "say which page" in checkout.start("page", "").communicate()[1]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +252,7 @@ def test_new_page_builds(checkout):
         ("kernelspec:", "kernel:", "has a code cell but no kernelspec in its header"),
         ("description: A small page that tests build, with", "description:", "characters; 70"),
         ("description: A small", "text: A small", "has no description in its header"),
+        ("# A page", "A page", "has no title"),
     ],
 )
 def test_incomplete_header_is_named(checkout, old, new, problem):

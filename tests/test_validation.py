@@ -134,7 +134,7 @@ def test_recording_of_an_older_page_fails(checkout):
     checkout.write("1 + 1")
     exit_code, printed = checkout.validate()
     assert exit_code == 1
-    assert "book/page.md: its code isn't what was recorded; run 'make notebooks" in printed
+    assert "book/page.md: its code has changed since it was recorded. 'make html' shows" in printed
 
 
 def test_statement_that_fails_only_in_validation_is_located(checkout):

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 
 from tools.build.notebook import PageError
-from tools.build.pages import check_pages, write_new_page
+from tools.build.pages import check_pages, format_pages, write_new_page
 from tools.build.record import record_pages
 from tools.build.scratch import copy_pages
 from tools.build.site import build_site, prepare_preview
@@ -21,6 +21,7 @@ TASKS = {
     "record": record_pages,
     "student": write_student_edition,
     "scratch": copy_pages,
+    "format": format_pages,
     "page": write_new_page,
 }
 

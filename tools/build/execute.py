@@ -68,7 +68,7 @@ def execute_page(path, notebook, on_cell=None):
             client.execute()
     except CellExecutionError as error:
         index = index_of(current, notebook)
-        message = describe_error(path, index, current.source, error.ename, error.evalue, reply)
+        message = describe_error(path, index, error.ename, error.evalue, reply)
         raise PageError(message) from error
     except (CellTimeoutError, DeadKernelError, RuntimeError) as error:
         place = name_cell(path, index_of(current, notebook)) if current else relative(path)

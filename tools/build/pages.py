@@ -2,7 +2,9 @@
 
 import re
 
+import jupytext
 import yaml
+from jupytext.config import load_jupytext_configuration_file
 from sphinx_external_toc.parsing import MalformedError
 
 from tools.build.notebook import PageError, code_cells, read_page
@@ -32,8 +34,7 @@ Start with a need, a picture, or a result.
 
 ```{code-cell} ipython3
 import mxnet as mx
-from mxnet import np, npx
-from mxnet.gluon import nn
+from mxnet import npx
 
 npx.set_np()
 mx.random.seed(0)
@@ -75,8 +76,27 @@ def find_header_problems(path):
     if not length:
         problems.append("has no description in its header (myst: html_meta: description)")
     elif length not in DESCRIPTION_LENGTHS:
-        problems.append(f"its description has {length} characters; 70 to 170 are needed")
+        problems.append(
+            f"the description in its header has {length} characters; 70 to 170 are needed"
+        )
+    if not any(re.search("(?m)^# ", c.source) for c in notebook.cells if c.cell_type == "markdown"):
+        problems.append("has no title (# ...)")
     return problems
+
+
+def formatted(path):
+    """Return the text of a page as JupyterLab would write it."""
+    settings = load_jupytext_configuration_file(str(BOOK / "jupytext.toml"))
+    notebook = jupytext.reads(path.read_text("utf-8"), fmt="md:myst", config=settings)
+    return jupytext.writes(notebook, fmt="md:myst", config=settings)
+
+
+def format_pages():
+    """Write the pages as JupyterLab would, which wraps their headers and drops blank lines."""
+    for path in BOOK.glob("*.md"):
+        if path.read_text("utf-8") != (text := formatted(path)):
+            path.write_text(text, "utf-8")
+            print(f"Formatted {relative(path)}.")
 
 
 def write_new_page(name):
@@ -85,6 +105,8 @@ def write_new_page(name):
     Raise PageError if the page exists or the name isn't made of lowercase words and hyphens.
     """
     path = BOOK / f"{name}.md"
+    if not name:
+        raise PageError("say which page to write: make page name=my-layer")
     if not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name):
         message = "a page's name consists of lowercase words and hyphens, as in name=my-layer"
         raise PageError(f"{name!r}: {message}")

@@ -31,7 +31,8 @@ class Progress:
         if word:
             seconds = time.monotonic() - start
             clear = "\r\033[K" if self._terminal else ""
-            text = f"{word} {relative(path)}: {total} cells in {seconds:.1f} s"
+            cells = "1 cell" if total == 1 else f"{total} cells"
+            text = f"{word} {relative(path)}: {cells} in {seconds:.1f} s"
             print(f"{clear}{text}\n", end="", flush=True)  # at once: other pages print, too
         self._show_running()
 

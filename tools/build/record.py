@@ -1,5 +1,7 @@
 """Execute the pages and record their outputs in book/NAME.ipynb."""
 
+from textwrap import shorten
+
 from nbformat.reader import NotJSONError
 from nbformat.v4 import new_notebook
 
@@ -8,12 +10,17 @@ from tools.build.notebook import (
     PageError,
     code_cells,
     code_of,
+    figures,
+    find_line,
+    output_text,
     pages_with_code,
     read_recorded,
     tags,
     write_notebook,
 )
-from tools.project import BOOK
+from tools.project import BOOK, relative
+from tools.quality.comparison import outputs_match
+from tools.quality.svg_comparison import figure_differences
 
 
 def read_old_recording(path):
@@ -42,6 +49,27 @@ def keep_timings(notebook, old):
             cell.outputs = old_outputs.get(cell.source, cell.outputs)
 
 
+def list_differences(path, notebook):
+    """Return a line for each output of a page that differs from its recording."""
+    old_cells, new_cells = code_cells(read_old_recording(path)), code_cells(notebook)
+    if not old_cells:
+        return [f"{relative(path)}: has no recording"]
+    if len(old_cells) != len(new_cells):
+        return [f"{relative(path)}: has {len(new_cells)} code cells (recorded: {len(old_cells)})"]
+    lines = []
+    for index, (old, new) in enumerate(zip(old_cells, new_cells)):
+        if "nbval-ignore-output" in tags(new):
+            continue
+        place = f"{relative(path)}:{find_line(path, index)}"
+        recorded, now = output_text(old.outputs), output_text(new.outputs)
+        if not outputs_match(recorded, now):
+            recorded, now = (shorten(text, 60, placeholder=" ...") for text in (recorded, now))
+            lines.append(f"{place}: {now} (recorded: {recorded})")
+        differences = figure_differences(figures(old.outputs), figures(new.outputs))
+        lines += [f"{place}: the figure has changed: {text}" for text in differences]
+    return lines
+
+
 def record_pages(page=None):
     """Write book/NAME.ipynb for all pages, or for one page given by its name.
 
@@ -59,12 +87,14 @@ def record_pages(page=None):
     old = {path: read_old_recording(path) for path in pages}
     cache = ExecutionCache()
 
+    changed, differences = {}, []
+
     def on_executed(path, notebook):
         cache.store(path, notebook)
         keep_timings(notebook, old[path])
+        differences.extend(list_differences(path, notebook))
         write_notebook(path.with_suffix(".ipynb"), notebook)
 
-    changed = {}
     for path, notebook in pages.items():
         by_jupyterlab = "jupytext" in old[path].metadata  # with whatever outputs it showed
         if page or by_jupyterlab or code_of(notebook) != code_of(old[path]):
@@ -72,4 +102,11 @@ def record_pages(page=None):
         else:
             keep_outputs(notebook, old[path])
             write_notebook(path.with_suffix(".ipynb"), notebook)
-    execute_pages(changed, on_executed)
+    try:
+        execute_pages(changed, on_executed)
+    finally:
+        if differences:
+            print("Recorded these changes; if one isn't meant, correct the page and record again:")
+            print(*differences, sep="\n")
+    if not changed:
+        print("Nothing to record: no code has changed.")

@@ -4,26 +4,15 @@ import gc
 import io
 import shutil
 from contextlib import redirect_stdout
-from textwrap import shorten
 
 from jupyter_book.cli.main import main as jupyter_book
 
 from tools.build.execute import ExecutionCache, execute_pages
-from tools.build.notebook import (
-    PageError,
-    code_cells,
-    figures,
-    find_line,
-    output_text,
-    pages_with_code,
-    tags,
-)
+from tools.build.notebook import PageError, pages_with_code
 from tools.build.pages import check_pages
-from tools.build.record import read_old_recording
+from tools.build.record import list_differences
 from tools.build.student import write_student_edition
 from tools.project import ROOT, SITE, relative
-from tools.quality.comparison import outputs_match
-from tools.quality.svg_comparison import figure_differences
 
 
 def prepare_preview():
@@ -61,29 +50,10 @@ def build_site():
     if repeated := cache.entries() - before:
         names = ", ".join(sorted(uri for uri, _ in repeated))
         raise PageError(f"Jupyter Book didn't find the outputs of {names} in its cache")
-    for path, page in pages.items():
-        for difference in list_differences(path, cache.add_outputs(page)):
-            print(difference)
+    lists = [list_differences(path, cache.add_outputs(page)) for path, page in pages.items()]
+    if differences := [line for lines in lists for line in lines]:
+        print(*differences, "If you meant these changes, run 'make notebooks'.", sep="\n")
     print(f"Open {relative(SITE)}/index.html")
-
-
-def list_differences(path, notebook):
-    """Return a line for each output of a page that differs from its recording."""
-    old_cells, new_cells = code_cells(read_old_recording(path)), code_cells(notebook)
-    if len(old_cells) != len(new_cells):
-        return [f"{relative(path)}: its cells aren't those of the recording; run 'make notebooks'"]
-    lines = []
-    for index, (old, new) in enumerate(zip(old_cells, new_cells)):
-        if "nbval-ignore-output" in tags(new):
-            continue
-        place = f"{relative(path)}:{find_line(path, index)}"
-        recorded, now = output_text(old.outputs), output_text(new.outputs)
-        if not outputs_match(recorded, now):
-            recorded, now = (shorten(text, 60, placeholder=" ...") for text in (recorded, now))
-            lines.append(f"{place}: {now} (recorded: {recorded})")
-        differences = figure_differences(figures(old.outputs), figures(new.outputs))
-        lines += [f"{place}: the figure has changed: {text}" for text in differences]
-    return lines
 
 
 def run_jupyter_book():

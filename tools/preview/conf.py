@@ -12,3 +12,5 @@ for name in "templates_path", "html_static_path":  # Sphinx looks for them next 
     globals()[name] = [str(ROOT / folder) for folder in settings[name]]
 for name in "html_logo", "html_favicon":
     globals()[name] = str(ROOT / settings[name])
+# What a failing cell raised has been printed already, with its line; the page shows it, too.
+suppress_warnings = [*settings.get("suppress_warnings", []), "mystnb.exec"]

@@ -60,8 +60,8 @@ def pytest_runtest_setup(item):
     """Fail the first cell of a page that has changed since its recording, and skip the others."""
     if isinstance(item, IPyNbCell) and (page := page_of(item)) and is_outdated(page):
         message = (
-            f"{relative(page)}: its code isn't what was recorded; "
-            f"run 'make notebooks page={page.stem}' first"
+            f"{relative(page)}: its code has changed since it was recorded. 'make html' shows "
+            f"which outputs differ; if that's meant, run 'make notebooks page={page.stem}'."
         )
         if item.cell_num > 1:
             pytest.skip(message)
@@ -85,8 +85,7 @@ def describe_failure(item, error):
     if last and last.output_type == "error" and "raises-exception" not in tags(item.cell):
         if page and item.parent.kernel.is_alive():
             reply = item.parent.kernel.kc.execute(**REQUEST)
-            error = last.ename, last.evalue
-            return describe_error(page, item.cell_num - 1, item.cell.source, *error, reply)
+            return describe_error(page, item.cell_num - 1, last.ename, last.evalue, reply)
         return f"{place}: {last.ename}: {last.evalue}"
     if not item.test_outputs and not item.cell.outputs:
         return f"{place}: {error}"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import nbformat
 import psutil
 
-from tools.build.site import list_differences
+from tools.build.record import list_differences
 from tools.chromium import open_chromium
 from tools.project import BOOK, BUILD
 

@@ -1,4 +1,4 @@
-"""Validate a notebook that isn't one of the pages, such as a page with a change in its code."""
+"""Validate a page, or a notebook that isn't one of the pages, such as a mutant of a page."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 
 import nbformat
 
-from tools.project import BOOK, BUILD, ROOT
+from tools.project import BOOK, BUILD, ROOT, relative
 
 
 @contextmanager
@@ -44,3 +44,15 @@ def failing_cells(notebook):
         _, output = run_pytest("--nbval", path, "-rfE")
     numbers = re.findall(r"^FAILED .*Cell (\d+)", output, re.MULTILINE)
     return {int(number) - 1 for number in numbers}
+
+
+def main():
+    path = BOOK / f"{sys.argv[1]}.ipynb"
+    if not path.exists():
+        names = ", ".join(sorted(other.stem for other in BOOK.glob("*.ipynb")))
+        sys.exit(f"{relative(path)} doesn't exist. These pages have a recording: {names}")
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", "--nbval", relative(path)])
+
+
+if __name__ == "__main__":
+    main()
