@@ -81,9 +81,9 @@ RIGHT_PARAMETERS = {"has the right parameters"}
 AN_ARRAY = {"maps an array to an array"}
 WRONG = {
     "FeatureMean": Wrong(
-        "", "", {"maps a batch", "maps a batch of one"}, "formula, Y = X - mean(X) + shift"
+        "", "", {"maps a batch", "maps a batch of one"}, "formula: Y = X - mean(X) + shift"
     ),
-    "NoParameter": Wrong("", "", RIGHT_PARAMETERS, 'Hint: self.params.get("shift", shape=...)'),
+    "NoParameter": Wrong("", "", RIGHT_PARAMETERS, 'with self.params.get("shift", shape=...)'),
     "DiagonalOnly": Wrong("", "", VALUES, "with an input of shape (5, 4),"),
     "BlockedGradient": Wrong("", "", {INPUT}, "Hint: asnumpy(), item(), detach()"),
     # Constructors
@@ -181,7 +181,7 @@ WRONG = {
         'Hint: create arrays with dtype="float32", like the data.',
     ),
     # Values
-    "MeanKept": affine(f"x + {SHIFT}", VALUES, "formula, Y = X - mean(X) + shift"),
+    "MeanKept": affine(f"x + {SHIFT}", VALUES, "formula: Y = X - mean(X) + shift"),
     "NumberOfRows": affine(
         f"x - x.sum() / len(x) + {SHIFT}",
         VALUES - {"maps one example"},
