@@ -124,7 +124,7 @@ def test_stopwatch_keeps_the_shortest_time_and_waits_if_told(book, monkeypatch, 
         ({"at_least": 3}, "That isn't"),
         ({"at_most": 1}, "That isn't"),
     ]:
-        book["print_ratio"]({"a": 4, "b": 2}, "a", "b", **limits)
+        book["print_ratio"]({"a": 6, "b": 3}, "a", "b", **limits)
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "a takes 2.00 times as long as b."
         assert len(lines) == 1 + bool(printed) and lines[-1].startswith(printed)
