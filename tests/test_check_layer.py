@@ -16,6 +16,8 @@ MESSAGES = {
     "WrongInputGradient": "wrong gradient of input",
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
+    "LosesGradientWhenHybridized": "wrong gradient of input",
+    "KeepsFirstScale": "different output after loading",
     "KeepsBatchSize": "different output once hybridized",
     "ForgetsWhenSaved": "different output after loading",
     "KeepsFirstMean": "different output after loading",
@@ -97,6 +99,20 @@ def define_wrong_layers(page):
         def hybrid_forward(self, F, x, scale):
             return F.np.ones((self.size, 1)) * x * scale
 
+    class LosesGradientWhenHybridized(Base):
+        def hybrid_forward(self, F, x, scale):
+            y = x * scale
+            if F is not page["mx"].ndarray:
+                y = F.BlockGrad(y.as_nd_ndarray()).as_np_ndarray()
+            return y
+
+    class KeepsFirstScale(Base):
+        size = None
+
+        def forward(self, x):
+            self.size = abs(x).max().item() if self.size is None else self.size
+            return super().forward(x) / self.size
+
     class ForgetsWhenSaved(nn.Block):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -147,7 +163,7 @@ RIGHT_LAYERS = {
 @pytest.mark.parametrize("name, build", RIGHT_LAYERS.items())
 def test_right_layer_is_accepted(page, name, build):
     x = page["np"].random.normal(size=(3, 4))
-    empty_batch = name != "RMSNorm"
+    empty_batch = name in {"Dropout", "BatchNorm"}
     passed = page["check_layer"](lambda: build(page), x, empty_batch=empty_batch)
     assert passed == f"{name} passes"
 
@@ -161,3 +177,8 @@ def test_accumulated_gradients_do_not_matter(page):
     layer.collect_params().setattr("grad_req", "add")
     page["check_gradients_of"](layer, x)
     page["check_gradients_of"](layer, x)
+
+
+def test_entries_of_different_size_are_compared(page):
+    np, square = page["np"], page["nn"].HybridLambda(lambda F, x: x**2)
+    page["check_gradients_of"](square, np.array([1e4, 1, 1e-3], dtype="float64"))
