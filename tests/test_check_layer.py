@@ -14,6 +14,7 @@ MESSAGES = {
     "DropsEmptyBatch": "wrong shape for an empty batch",
     "StaysFloat32": "cast changes nothing",
     "WrongInputGradient": "wrong gradient of input",
+    "WrongGradientOfBlock": "wrong gradient of input",
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
     "LosesGradientWhenHybridized": "wrong gradient of input",
@@ -82,6 +83,10 @@ def define_wrong_layers(page):
     class WrongInputGradient(Base):
         def forward(self, x):
             return Doubled()(x * 1) * self.scale.data(x.ctx)
+
+    class WrongGradientOfBlock(nn.Block):
+        def forward(self, x):
+            return Doubled()(x * 1)
 
     class ConstantScale(Base):
         def forward(self, x):
