@@ -11,6 +11,12 @@ from tests.conftest import MUTANT
 from tests.test_training import LAYERS
 
 
+def skip_unless_defined(book, name):
+    """Skip a test of what a different page than the mutant's defines."""
+    if MUTANT and name not in book:
+        pytest.skip("a different page defines it")
+
+
 def relu(x):
     return numpy.maximum(0, x)
 
@@ -43,8 +49,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_layer_computes_its_formula(book, name):
-    if MUTANT and name not in book:
-        pytest.skip("a different page defines it")
+    skip_unless_defined(book, name)
     [arguments, width], [shapes, formula] = LAYERS[name], FORMULAS[name]
     np, random = book["np"], numpy.random.default_rng(0)
     data = random.normal(size=(2, 3, width)).astype("float32")
@@ -68,8 +73,7 @@ def test_layer_computes_its_formula(book, name):
 
 
 def test_gain_gets_a_straight_through_gradient(book):
-    if MUTANT and "GainRounding" not in book:
-        pytest.skip("a different page defines it")
+    skip_unless_defined(book, "GainRounding")
     np = book["np"]
     layer, x, dy = book["GainRounding"](), np.array([[0.3, -1.2, 2.4]]), np.array([[1, 2, 3]])
     layer.initialize()
@@ -80,8 +84,7 @@ def test_gain_gets_a_straight_through_gradient(book):
 
 
 def test_guard_accepts_any_length_with_a_name_and_nan_if_allowed(book):
-    if MUTANT and "guard_inputs" not in book:
-        pytest.skip("a different page defines it")
+    skip_unless_defined(book, "guard_inputs")
     np, block = book["np"], book["nn"].HybridLambda(lambda F, x: x)
     guard = book["guard_inputs"](block, ("batch", 2))
     for size in 1, 3:
@@ -94,8 +97,7 @@ def test_guard_accepts_any_length_with_a_name_and_nan_if_allowed(book):
 
 
 def test_checked_loss_rejects_every_label_out_of_range(book):
-    if MUTANT and "CheckedCrossEntropy" not in book:
-        pytest.skip("a different page defines it")
+    skip_unless_defined(book, "CheckedCrossEntropy")
     np, losses = book["np"], book["gluon"].loss
     checked, unchecked = book["CheckedCrossEntropy"](), losses.SoftmaxCrossEntropyLoss()
     scores, weights = np.random.normal(size=(2, 5, 3)), np.array([[[2.0]], [[3.0]]])
@@ -110,8 +112,7 @@ def test_checked_loss_rejects_every_label_out_of_range(book):
 
 
 def test_stopwatch_keeps_the_shortest_time_and_waits_if_told(book, monkeypatch, capsys):
-    if MUTANT and "time_in_milliseconds" not in book:
-        pytest.skip("a different page defines it")
+    skip_unless_defined(book, "time_in_milliseconds")
     clock, waits = iter([10, 10.5, 20, 20.25, 30, 30.75]), []
     monkeypatch.setattr(book["time"], "perf_counter", lambda: next(clock))
     monkeypatch.setattr(book["npx"], "waitall", lambda: waits.append(None))
@@ -131,8 +132,7 @@ def test_stopwatch_keeps_the_shortest_time_and_waits_if_told(book, monkeypatch, 
 
 
 def test_profile_is_per_call(book, monkeypatch):
-    if MUTANT and "profile_in_milliseconds" not in book:
-        pytest.skip("a different page defines it")
+    skip_unless_defined(book, "profile_in_milliseconds")
     operators = {"operator": {"dot": {"Total": 6.0}}}
     clock = iter([10, 13])
     monkeypatch.setattr(book["time"], "perf_counter", lambda: next(clock))

@@ -2,8 +2,8 @@
 
 Each layer stands between two fully connected layers. Its gradients in float32 are compared
 with those in float64, and these with finite differences where the layer doesn't choose its
-gradient itself. A training loop that never waits, and that has a time limit, finds layers
-that deadlock or that read memory which is overwritten meanwhile.
+gradient itself. A training loop that never waits, under the time limit in pyproject.toml, finds
+layers that deadlock or that read memory which is overwritten meanwhile.
 """
 
 import numpy
