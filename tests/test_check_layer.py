@@ -15,6 +15,7 @@ MESSAGES = {
     "StaysFloat32": "cast changes nothing",
     "WrongInputGradient": "wrong gradient of input",
     "WrongGradientOfBlock": "wrong gradient of input",
+    "WrongForNegativeGradients": "wrong gradient of input",
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
     "LosesGradientWhenHybridized": "wrong gradient of input",
@@ -88,6 +89,14 @@ def define_wrong_layers(page):
         def forward(self, x):
             return Doubled()(x * 1)
 
+    class Positive(Doubled):
+        def backward(self, dy):
+            return dy.abs()
+
+    class WrongForNegativeGradients(nn.Block):
+        def forward(self, x):
+            return Positive()(x * 1)
+
     class ConstantScale(Base):
         def forward(self, x):
             return x * self.scale.data(x.ctx).detach() + 0 * self.scale.data(x.ctx)
@@ -145,6 +154,15 @@ def wrong_layers(page):
 def test_wrong_layer_is_rejected(page, wrong_layers, name, message):
     with pytest.raises(AssertionError, match=message):
         page["check_layer"](wrong_layers[name], page["np"].random.normal(size=(3, 4)))
+
+
+def test_layer_that_cannot_be_hybridized_in_a_network_is_rejected(page):
+    class Tanh(page["nn"].HybridBlock):
+        def forward(self, x):
+            return page["np"].tanh(x)
+
+    with pytest.raises(TypeError, match="_Symbol"):
+        page["check_layer"](Tanh, page["np"].random.normal(size=(3, 4)))
 
 
 def test_parameter_without_init_is_rejected(page, wrong_layers):
