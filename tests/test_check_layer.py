@@ -8,6 +8,7 @@ from tools.project import BOOK
 
 MESSAGES = {
     "ChangesInput": "changes its input",
+    "ChangesInputOnce": "changes its input",
     "Remembers": "remembers its last input",
     "LagsBehind": "remembers its last input",
     "MixesExamples": "depends on the rest of the batch",
@@ -60,6 +61,11 @@ def define_wrong_layers(page):
     class ChangesInput(Base):
         def forward(self, x):
             x[:] = x + 1
+            return super().forward(x)
+
+    class ChangesInputOnce(Base):
+        def forward(self, x):
+            x[:] = abs(x)
             return super().forward(x)
 
     class MixesExamples(Base):
