@@ -225,7 +225,41 @@ def test_build_lists_outputs_that_changed(checkout):
     assert "If you meant these changes, run 'make notebooks'." in printed
     recorded = checkout.start().communicate()[0]
     assert "'loss' is now 'gain'\n" in recorded and "False (recorded: " in recorded
-    assert "Nothing to record" in checkout.start().communicate()[0]
+    assert "No outputs to record" in checkout.start().communicate()[0]
+
+
+def test_output_that_changed_without_its_code_is_recorded(checkout):
+    checkout.write("7")
+    assert checkout.start().wait() == 0
+    path = checkout.folder / "book" / "page.ipynb"
+    recording = path.read_text()
+    path.write_text(recording.replace('"7"', '"6"'))
+    assert "book/page.md:22: 7 (recorded: 6)\n" in checkout.start("site").communicate()[0]
+    assert "executed book/page.md" in checkout.start().communicate()[0]
+    assert path.read_text() == recording
+
+
+@pytest.mark.parametrize("name", ["page", "page.md", "book/page.md", "book/page.ipynb"])
+def test_one_page_is_recorded_by_its_name_or_file(checkout, name):
+    checkout.write("7")
+    assert "executed book/page.md" in checkout.start("record", name).communicate()[0]
+
+
+def test_pages_that_can_be_recorded_are_listed(checkout):
+    checkout.write("7")
+    process = checkout.start("record", "pages")
+    assert "no page with code is called 'pages'; these are: page" in process.communicate()[1]
+
+
+def test_page_without_its_header_is_neither_formatted_nor_recorded(checkout):
+    checkout.write("7")
+    path = checkout.folder / "book" / "page.md"
+    text = path.read_text().partition("---\n")[2]
+    path.write_text(text)
+    for task in "format", "record":
+        process = checkout.start(task)
+        assert "book/page.md: has a code cell but no kernelspec" in process.communicate()[1]
+        assert path.read_text() == text and checkout.is_unchanged()
 
 
 def test_new_page_builds(checkout):

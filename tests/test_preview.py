@@ -38,7 +38,8 @@ def preview(checkout):
     (checkout.folder / ".venv").symlink_to(ROOT / ".venv")
     command = ["make", "--old-file=.venv/installed", "preview"]
     environment = os.environ | {"BROWSER": "true", "MAKEFLAGS": ""}
-    log = checkout.folder / "log"
+    log = checkout.folder / "_build" / "log"  # where the preview doesn't watch
+    log.parent.mkdir()
     with open(log, "w") as output:
         process = subprocess.Popen(
             command,
@@ -69,3 +70,6 @@ def test_edit_shows_in_the_browser(preview, browser):
     checkout.write("1 + 3")
     expect(page.locator(".cell_output")).to_have_text(["2", "4"], timeout=SLOW)
     page.close()
+    printed = (checkout.folder / "_build" / "log").read_text()
+    assert printed.count("cell 2: ZeroDivisionError: division by zero") == 1
+    assert "Executing notebook" not in printed  # by Sphinx, a second time

@@ -60,6 +60,8 @@ def test_every_layer_is_listed(book):
         for name, value in book.items()
         if isinstance(value, type) and issubclass(value, block) and value.__module__ == "builtins"
     }
+    unlisted = ", ".join(sorted(defined - set(LAYERS) - NOT_TRAINED))
+    assert not unlisted, f"add {unlisted} to LAYERS in tests/test_training.py, or to NOT_TRAINED"
     assert defined == set(LAYERS) | NOT_TRAINED
 
 

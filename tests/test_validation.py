@@ -30,7 +30,9 @@ WRONG_CODE = {
 @pytest.mark.parametrize("page, right, wrong", WRONG_CODE.values(), ids=WRONG_CODE)
 def test_wrong_code_fails(page, right, wrong):
     notebook = read_recorded(page)
-    cell = next(cell for cell in code_cells(notebook) if right in cell.source)
+    cells = [cell for cell in code_cells(notebook) if right in cell.source]
+    assert cells, f"{page} no longer contains {right!r}; choose different code to break"
+    cell = cells[0]
     assert cell.source.count(right) == 1
     cell.source = cell.source.replace(right, wrong)
     assert failing_cells(notebook)

@@ -91,9 +91,10 @@ def index_of(cell, notebook):
     return [other is cell for other in code_cells(notebook)].index(True)
 
 
-def execute_pages(notebooks, on_executed):
+def execute_pages(notebooks, on_executed, on_failed=None):
     """Execute notebooks, given by path, and call `on_executed(path, notebook)` for each.
 
+    Call `on_failed(path, notebook)`, if it's given, for each in which a cell raised an error.
     Raise PageError with a line for each page that failed, after all have ended.
     """
     errors = []
@@ -112,6 +113,8 @@ def execute_pages(notebooks, on_executed):
             path = futures[future]
             if isinstance(error := future.exception(), PageError):
                 errors.append(str(error))
+                if on_failed and isinstance(error.__cause__, CellExecutionError):
+                    on_failed(path, notebooks[path])
                 progress.end(path)
                 continue
             future.result()

@@ -1,6 +1,7 @@
 """Check that the pages are complete, and write new ones."""
 
 import re
+from pathlib import Path
 
 import jupytext
 import yaml
@@ -11,6 +12,7 @@ from tools.build.notebook import PageError, code_cells, read_page
 from tools.project import BOOK, ROOT, configuration, page_names, relative
 
 DESCRIPTION_LENGTHS = range(70, 171)  # characters that search engines show
+NO_KERNEL = "has a code cell but no kernelspec in its header; copy another page's header"
 # The header of a page with code, up to the description.
 HEADER = """---
 jupytext:
@@ -63,14 +65,31 @@ def check_pages():
         raise PageError("\n".join(sorted(errors)))
 
 
+def find_page(name, paths):
+    """Return the one among paths that a name means: a page's name, or the path of its file.
+
+    Raise PageError if there is none.
+    """
+    for path in paths:
+        if path.stem == Path(name).stem:
+            return path
+    names = ", ".join(path.stem for path in paths)
+    raise PageError(f"no page with code is called {name!r}; these are: {names}")
+
+
+def lacks_kernel(notebook):
+    """Return whether a page has code, but a header that doesn't say which kernel runs it."""
+    return code_cells(notebook) and "kernelspec" not in notebook.metadata
+
+
 def find_header_problems(path):
     """Return what is wrong with a page's header."""
+    if not path.read_text("utf-8").strip():
+        return ["is empty"]
     notebook = read_page(path)
     problems = []
-    if code_cells(notebook) and "kernelspec" not in notebook.metadata:
-        problems.append(
-            "has a code cell but no kernelspec in its header; copy another page's header"
-        )
+    if lacks_kernel(notebook):
+        problems.append(NO_KERNEL)
     myst = notebook.metadata.get("myst", {})
     length = len(" ".join(myst.get("html_meta", {}).get("description", "").split()))
     if not length:
@@ -92,8 +111,15 @@ def formatted(path):
 
 
 def format_pages():
-    """Write the pages as JupyterLab would, which wraps their headers and drops blank lines."""
-    for path in BOOK.glob("*.md"):
+    """Write the pages as JupyterLab would, which wraps their headers and drops blank lines.
+
+    Raise PageError if a page's header can't be read, before any page is written.
+    """
+    paths = sorted(BOOK.glob("*.md"))
+    for path in paths:
+        if lacks_kernel(read_page(path)):
+            raise PageError(f"{relative(path)}: {NO_KERNEL}")
+    for path in paths:
         if path.read_text("utf-8") != (text := formatted(path)):
             path.write_text(text, "utf-8")
             print(f"Formatted {relative(path)}.")

@@ -7,7 +7,6 @@ from nbformat.v4 import new_notebook
 
 from tools.build.execute import ExecutionCache, execute_pages
 from tools.build.notebook import (
-    PageError,
     code_cells,
     code_of,
     figures,
@@ -18,7 +17,8 @@ from tools.build.notebook import (
     tags,
     write_notebook,
 )
-from tools.project import BOOK, relative
+from tools.build.pages import check_pages, find_page
+from tools.project import relative
 from tools.quality.comparison import outputs_match
 from tools.quality.svg_comparison import figure_differences
 
@@ -70,19 +70,30 @@ def list_differences(path, notebook):
     return lines
 
 
+def is_outdated(path, notebook, old, cache):
+    """Return whether a page has to be executed to be recorded.
+
+    It has to if its code has changed, if JupyterLab has saved its recording, with whatever
+    outputs it showed, or if the last build listed outputs that differ from the recorded ones.
+    """
+    if code_of(notebook) != code_of(old) or "jupytext" in old.metadata:
+        return True
+    built = cache.has_outputs_of(notebook)
+    return built and bool(list_differences(path, cache.add_outputs(notebook)))
+
+
 def record_pages(page=None):
     """Write book/NAME.ipynb for all pages, or for one page given by its name.
 
-    A page is executed if its code has changed, if JupyterLab saved its recording, if it's given
-    by its name, or if the name is "all"; otherwise the outputs of its recording are kept.
+    A page is executed if it's outdated, if it's given by its name, or if the name is "all";
+    otherwise the outputs of its recording are kept.
 
-    Raise PageError if a page doesn't exist or fails; its recording stays as it was.
+    Raise PageError if a page doesn't exist, is incomplete, or fails; its recording stays as it was.
     """
+    check_pages()
     pages = pages_with_code()
     if page and page != "all":
-        path = BOOK / f"{page}.md"
-        if path not in pages:
-            raise PageError(f"book/{page}.md: no page with code has this name")
+        path = find_page(page, pages)
         pages = {path: pages[path]}
     old = {path: read_old_recording(path) for path in pages}
     cache = ExecutionCache()
@@ -92,21 +103,24 @@ def record_pages(page=None):
     def on_executed(path, notebook):
         cache.store(path, notebook)
         keep_timings(notebook, old[path])
-        differences.extend(list_differences(path, notebook))
+        if old[path].cells:
+            differences.extend(list_differences(path, notebook))
         write_notebook(path.with_suffix(".ipynb"), notebook)
 
     for path, notebook in pages.items():
-        by_jupyterlab = "jupytext" in old[path].metadata  # with whatever outputs it showed
-        if page or by_jupyterlab or code_of(notebook) != code_of(old[path]):
+        if page or is_outdated(path, notebook, old[path], cache):
             changed[path] = notebook
         else:
             keep_outputs(notebook, old[path])
-            write_notebook(path.with_suffix(".ipynb"), notebook)
+            if notebook != old[path]:
+                write_notebook(path.with_suffix(".ipynb"), notebook)
+                print(f"{relative(path)}: copied its text into the recording")
     try:
         execute_pages(changed, on_executed)
     finally:
         if differences:
-            print("Recorded these changes; if one isn't meant, correct the page and record again:")
+            print("Recorded these changes. Is what the pages say about them still true?")
+            print("If a change isn't meant, correct the page and record again:")
             print(*differences, sep="\n")
     if not changed:
-        print("Nothing to record: no code has changed.")
+        print("No outputs to record: no code has changed.")

@@ -3,6 +3,7 @@
 import gc
 import io
 import shutil
+import sys
 from contextlib import redirect_stdout
 
 from jupyter_book.cli.main import main as jupyter_book
@@ -16,22 +17,35 @@ from tools.project import ROOT, SITE, relative
 
 
 def prepare_preview():
-    """Prepare the preview: execute the pages whose outputs the cache lacks, and print errors.
+    """Execute the pages whose outputs the cache lacks; print what went wrong and what changed.
 
-    Sphinx then executes a page that failed once more, and shows the error on the page.
+    A page that failed is stored, too, so that Sphinx shows its error instead of executing it
+    once more.
     """
     write_student_edition()
-    for task in check_pages, lambda: execute_changed_pages(ExecutionCache(), pages_with_code()):
+    cache = ExecutionCache()
+    problems, changed = [], []
+
+    def on_executed(path, notebook):
+        cache.store(path, notebook)
+        changed.extend(list_differences(path, notebook))
+
+    try:
+        pages = pages_with_code()
+    except PageError as error:
+        sys.exit(str(error))
+    for task in check_pages, lambda: execute_changed_pages(cache, pages, on_executed, cache.store):
         try:
             task()
         except PageError as error:
-            print(error)
+            problems.append(str(error))
+    print(*changed, *problems, sep="\n", end="\n" * bool(changed or problems))
 
 
-def execute_changed_pages(cache, pages):
-    """Execute the pages whose outputs the cache lacks, and store them."""
+def execute_changed_pages(cache, pages, on_executed, on_failed=None):
+    """Execute the pages whose outputs the cache lacks."""
     changed = {path: page for path, page in pages.items() if not cache.has_outputs_of(page)}
-    execute_pages(changed, cache.store)
+    execute_pages(changed, on_executed, on_failed)
 
 
 def build_site():
@@ -43,7 +57,7 @@ def build_site():
     write_student_edition()  # which the site offers for download
     cache = ExecutionCache()
     pages = pages_with_code()
-    execute_changed_pages(cache, pages)
+    execute_changed_pages(cache, pages, cache.store)
 
     before = cache.entries()
     run_jupyter_book()

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
 
 import nbformat
+from nbformat.reader import NotJSONError
 
+from tools.build.notebook import PageError, pages_with_code, read_recorded
+from tools.build.pages import find_page
 from tools.project import BOOK, BUILD, ROOT, relative
 
 
@@ -47,10 +50,15 @@ def failing_cells(notebook):
 
 
 def main():
-    path = BOOK / f"{sys.argv[1]}.ipynb"
-    if not path.exists():
-        names = ", ".join(sorted(other.stem for other in BOOK.glob("*.ipynb")))
-        sys.exit(f"{relative(path)} doesn't exist. These pages have a recording: {names}")
+    try:
+        path = find_page(sys.argv[1], pages_with_code()).with_suffix(".ipynb")
+    except PageError as error:
+        sys.exit(str(error))
+    try:
+        read_recorded(path.stem)
+    except (FileNotFoundError, NotJSONError):
+        command = f"make notebooks page={path.stem}"
+        sys.exit(f"{relative(path)} is missing or incomplete; run '{command}'")
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "--nbval", relative(path)])
 
 
