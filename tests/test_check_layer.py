@@ -17,6 +17,7 @@ MESSAGES = {
     "WrongInputGradient": "wrong gradient of input",
     "WrongGradientOfBlock": "wrong gradient of input",
     "WrongForNegativeGradients": "wrong gradient of input",
+    "RightForScaleOfOne": "wrong gradient of input",
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
     "LosesGradientWhenHybridized": "wrong gradient of input",
@@ -102,6 +103,10 @@ def define_wrong_layers(page):
     class WrongForNegativeGradients(nn.Block):
         def forward(self, x):
             return Positive()(x * 1)
+
+    class RightForScaleOfOne(Base):
+        def forward(self, x):
+            return x + x.detach() * (self.scale.data(x.ctx) - 1)
 
     class ConstantScale(Base):
         def forward(self, x):
