@@ -287,6 +287,9 @@ def test_new_page_builds(checkout):
         ("description: A small page that tests build, with", "description:", "characters; 70"),
         ("description: A small", "text: A small", "has no description in its header"),
         ("# A page", "A page", "has no title"),
+        ("# A page", "# A page\n\n:::{note}\nText", "the ::: of line 18 isn't closed before"),
+        ("# A page", "# A page\n\n::{note}\nText\n:::", "the ::: of line 20 closes nothing"),
+        ("# A page", "# A page\n\n```{note}\nText", "the ``` of line 18 isn't closed before line"),
     ],
 )
 def test_incomplete_header_is_named(checkout, old, new, problem):

@@ -3,12 +3,14 @@
 import ast
 import re
 from difflib import unified_diff
+from itertools import zip_longest
 
 import pytest
 from jupytext.config import load_jupytext_configuration_file
 
 from tools.build.notebook import (
     code_cells,
+    code_of,
     figures,
     name_cell,
     pages_with_code,
@@ -81,11 +83,21 @@ def test_page_and_recording_have_the_same_cells(path):
     def cells(notebook):
         return [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
 
-    if cells(recorded(path)) != cells(PAGES[path]):
+    page, recording = PAGES[path], recorded(path)
+    if cells(page) != cells(recording):
+        pairs = enumerate(zip_longest(code_of(page), code_of(recording)))
+        changed = [index for index, (now, old) in pairs if now != old]
+        if not changed:
+            differ = "differ in text only"
+        elif changed[0] < len(code_cells(page)):
+            place = name_cell(path, changed[0]).removeprefix(f"{relative(path)}:")
+            differ = f"differ in code, first at line {place}; 'make html' shows changed outputs"
+        else:
+            differ = "differ in code"
         report(
             [
-                f"{relative(path)} and its recording differ. Edit the .md, not the .ipynb, and run "
-                "'make notebooks', which makes the recording follow the page."
+                f"{relative(path)} and its recording {differ}. If that's meant, run 'make "
+                "notebooks'. It overwrites the .ipynb, so edit only the .md."
             ]
         )
 
@@ -193,9 +205,13 @@ def test_figure_has_alt_text_and_caption(path):
 
 @each_page
 def test_folded_code_says_what_it_is(path):
-    for cell in code_cells(PAGES[path]):
-        if "hide-input" in tags(cell):
-            assert cell.metadata["mystnb"]["code_prompt_show"], cell.source
+    problems = []
+    for index, cell in enumerate(code_cells(PAGES[path])):
+        prompt = cell.metadata.get("mystnb", {}).get("code_prompt_show")
+        if "hide-input" in tags(cell) and not prompt:
+            place = name_cell(path, index)
+            problems.append(f"{place}: folded; say what it is (mystnb: code_prompt_show)")
+    report(problems)
 
 
 @each_recorded_page

@@ -1,6 +1,7 @@
 """The built site, read as HTML: complete, self-contained, and readable."""
 
 import re
+from textwrap import shorten
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -181,16 +182,24 @@ def test_styles_load_nothing_from_another_host():
 
 
 def test_question_has_one_right_choice_and_explains_each():
-    questions = [q for name in NAMES for q in page(name).select(".check")]
+    questions = [(name, q) for name in NAMES for q in page(name).select(".check")]
     assert questions
-    for question in questions:
+    problems = []
+    for name, question in questions:
         choices = question.select("details.choice")
-        right = [choice for choice in choices if "right" in choice["class"]]
-        wrong = [choice for choice in choices if "wrong" in choice["class"]]
-        assert len(right) == 1 and len(wrong) == len(choices) - 1 >= 2, question
-        for choice in choices:
-            explanation = " ".join(p.get_text() for p in choice.select("p"))
-            assert explanation[0] in "✓✗" and len(explanation.split()) > 4
+        texts = {c.summary.get_text(): " ".join(p.get_text() for p in c("p")) for c in choices}
+        problems += [
+            f"{name}.md: the explanation of the choice {choice!r} has to start with ✓ or ✗"
+            for choice, text in texts.items()
+            if text[:1] not in ("✓", "✗") or len(text.split()) < 5
+        ]
+        if len(choices) < 3 or sum(text.startswith("✓") for text in texts.values()) != 1:
+            start = shorten(question.get_text(" ", strip=True), 80)
+            problems.append(f"{name}.md: {start!r} needs three choices or more, one of them with ✓")
+        marks = [("right" if text.startswith("✓") else "wrong") for text in texts.values()]
+        assert all(mark in choice["class"] for mark, choice in zip(marks, choices))
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 @pytest.mark.parametrize("tex", [r"\frac12", r"\unknown{x}", r"x^{2", r"\sqrt\frac{1}2"])

@@ -49,7 +49,7 @@ mx.random.seed(0)
 
 
 def check_pages():
-    """Raise PageError if _toc.yml, _config.yml, and book/ don't agree or a header is incomplete."""
+    """Raise PageError if _toc.yml, _config.yml, and book/ don't agree, or a page is incomplete."""
     try:
         listed = set(page_names())
     except (MalformedError, yaml.YAMLError) as error:
@@ -60,7 +60,8 @@ def check_pages():
     forwards = configuration()["sphinx"]["config"].get("forwards", {}).values()
     errors += [f"_config.yml: forwards: page {name} doesn't exist" for name in {*forwards} - listed]
     for path in existing.values():
-        errors += [f"{relative(path)}: {problem}" for problem in find_header_problems(path)]
+        problems = find_header_problems(path) + find_fence_problems(path)
+        errors += [f"{relative(path)}: {problem}" for problem in problems]
     if errors:
         raise PageError("\n".join(sorted(errors)))
 
@@ -80,6 +81,28 @@ def find_page(name, paths):
 def lacks_kernel(notebook):
     """Return whether a page has code, but a header that doesn't say which kernel runs it."""
     return code_cells(notebook) and "kernelspec" not in notebook.metadata
+
+
+def find_fence_problems(path):
+    """Return what is wrong with the colons that open and close a page's directives.
+
+    Sphinx would blame correct lines further down.
+    """
+    problems, fences = [], []  # open fences, each with its line
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        fence, rest = re.match(r"(:{3,}|`{3,}|)(.*)", line).groups()
+        if rest.startswith("{code-cell}") and fences:
+            opened, start = fences.pop()
+            problems.append(f"the {opened} of line {start} isn't closed before line {number}")
+            fences.clear()
+        inside_code = fences and fences[-1][0].startswith("`")
+        if fences and not rest and fence == fences[-1][0]:
+            fences.pop()
+        elif fence and rest and not inside_code:
+            fences.append((fence, number))
+        elif fence.startswith(":") and not inside_code:
+            problems.append(f"the {fence} of line {number} closes nothing")
+    return problems + [f"the {fence} of line {number} isn't closed" for fence, number in fences]
 
 
 def find_header_problems(path):

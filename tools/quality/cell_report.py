@@ -61,7 +61,8 @@ def pytest_runtest_setup(item):
     if isinstance(item, IPyNbCell) and (page := page_of(item)) and is_outdated(page):
         message = (
             f"{relative(page)}: its code has changed since it was recorded. 'make html' shows "
-            f"which outputs differ; if that's meant, run 'make notebooks page={page.stem}'."
+            f"which outputs differ; if that's meant, run 'make notebooks page={page.stem}'. "
+            "It overwrites the .ipynb, so if you edited that, make the same edit in the .md first."
         )
         if item.cell_num > 1:
             pytest.skip(message)
@@ -98,8 +99,12 @@ def describe_failure(item, error):
     if differences and page:
         path = write_figure_report(f"{name}-{item.cell_num}", *map(figures, outputs))
         differences += [f"Both figures are in {relative(path)}."]
-    command = f"make notebooks page={name}"
-    lines += [*differences, f"If you meant to change it, run '{command}' and read the diff."]
+    lines += [
+        *differences,
+        "The code hasn't changed since it was recorded. If the output differs from run to run, set "
+        "a seed, or tag measured times 'timing' and 'nbval-ignore-output'. If something that it "
+        f"depends on was meant to change, run 'make notebooks page={name}' and read the diff.",
+    ]
     return "\n".join(lines)
 
 
