@@ -18,6 +18,7 @@ MESSAGES = {
     "WrongGradientOfBlock": "wrong gradient of input",
     "WrongForNegativeGradients": "wrong gradient of input",
     "RightForScaleOfOne": "wrong gradient of input",
+    "RightForEqualScales": "wrong gradient of input",
     "ConstantScale": "wrong gradient of .*scale",
     "ChangesWhenHybridized": "different output once hybridized",
     "LosesGradientWhenHybridized": "wrong gradient of input",
@@ -107,6 +108,16 @@ def define_wrong_layers(page):
     class RightForScaleOfOne(Base):
         def forward(self, x):
             return x + x.detach() * (self.scale.data(x.ctx) - 1)
+
+    class RightForEqualScales(nn.Block):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = self.params.get("scale", shape=(4,), init="ones")
+
+        def forward(self, x):
+            scale = self.scale.data(x.ctx)
+            first = scale[:1].detach()
+            return x * first + x.detach() * (scale - first)
 
     class ConstantScale(Base):
         def forward(self, x):
@@ -200,6 +211,18 @@ def test_right_layer_is_accepted(page, name, build):
     empty_batch = name in {"Dropout", "BatchNorm"}
     passed = page["check_layer"](lambda: build(page), x, empty_batch=empty_batch)
     assert passed == f"{name} passes"
+
+
+def test_constants_keep_their_values(page):
+    class Root(page["nn"].HybridBlock):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.negative = self.params.get_constant("negative", page["np"].array([-4.0]))
+
+        def hybrid_forward(self, F, x, negative):
+            return x * F.np.sqrt(-negative)
+
+    assert page["check_layer"](Root, page["np"].random.normal(size=(3, 4))) == "Root passes"
 
 
 def test_accumulated_gradients_do_not_matter(page):
