@@ -84,9 +84,9 @@ def lacks_kernel(notebook):
 
 
 def find_fence_problems(path):
-    """Return what is wrong with the colons that open and close a page's directives.
+    """Return what is wrong with the ::: and ``` that open and close a page's directives.
 
-    Sphinx would blame correct lines further down.
+    For such mistakes, Sphinx blames correct lines further down.
     """
     problems, fences = [], []  # open fences, each with its line
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):

@@ -70,7 +70,7 @@ def list_differences(path, notebook):
     return lines
 
 
-def is_outdated(path, notebook, old, cache):
+def needs_execution(path, notebook, old, cache):
     """Return whether a page has to be executed to be recorded.
 
     It has to if its code has changed, if JupyterLab has saved its recording, with whatever
@@ -85,7 +85,7 @@ def is_outdated(path, notebook, old, cache):
 def record_pages(page=None):
     """Write book/NAME.ipynb for all pages, or for one page given by its name.
 
-    A page is executed if it's outdated, if it's given by its name, or if the name is "all";
+    A page is executed if it needs to be, if it's given by its name, or if the name is "all";
     otherwise the outputs of its recording are kept.
 
     Raise PageError if a page doesn't exist, is incomplete, or fails; its recording stays as it was.
@@ -108,7 +108,7 @@ def record_pages(page=None):
         write_notebook(path.with_suffix(".ipynb"), notebook)
 
     for path, notebook in pages.items():
-        if page or is_outdated(path, notebook, old[path], cache):
+        if page or needs_execution(path, notebook, old[path], cache):
             changed[path] = notebook
         else:
             keep_outputs(notebook, old[path])

@@ -39,7 +39,8 @@ def prepare_preview():
             task()
         except PageError as error:
             problems.append(str(error))
-    print(*changed, *problems, sep="\n", end="\n" * bool(changed or problems))
+    for line in changed + problems:
+        print(line)
 
 
 def execute_changed_pages(cache, pages, on_executed, on_failed=None):
