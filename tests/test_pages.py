@@ -12,6 +12,7 @@ from tools.build.notebook import (
     code_cells,
     code_of,
     figures,
+    find_line,
     name_cell,
     pages_with_code,
     read_page,
@@ -90,8 +91,8 @@ def test_page_and_recording_have_the_same_cells(path):
         if not changed:
             differ = "differ in text only"
         elif changed[0] < len(code_cells(page)):
-            place = name_cell(path, changed[0]).removeprefix(f"{relative(path)}:")
-            differ = f"differ in code, first at line {place}; 'make html' shows changed outputs"
+            line = find_line(path, changed[0])
+            differ = f"differ in code, first at line {line}; 'make html' shows changed outputs"
         else:
             differ = "differ in code"
         report(

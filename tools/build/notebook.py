@@ -7,6 +7,8 @@ import warnings
 import jupytext
 import nbformat
 from jupytext.myst import myst_to_notebook
+from nbformat.reader import NotJSONError
+from nbformat.v4 import new_notebook
 
 from tools.project import BOOK, BUILD, relative
 
@@ -96,6 +98,14 @@ def pages_with_code():
 def read_recorded(name):
     """Return the recorded notebook book/NAME.ipynb."""
     return nbformat.read(BOOK / f"{name}.ipynb", as_version=4)
+
+
+def read_old_recording(path):
+    """Return a page's recording, or an empty notebook if there is none or it's incomplete."""
+    try:
+        return read_recorded(path.stem)
+    except (FileNotFoundError, NotJSONError):
+        return new_notebook()
 
 
 def load_definitions(notebook):

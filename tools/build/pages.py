@@ -92,7 +92,7 @@ def find_fence_problems(path):
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         fence, rest = re.match(r"(:{3,}|`{3,}|)(.*)", line).groups()
         if rest.startswith("{code-cell}") and fences:
-            opened, start = fences.pop()
+            opened, start = fences[-1]
             problems.append(f"the {opened} of line {start} isn't closed before line {number}")
             fences.clear()
         inside_code = fences and fences[-1][0].startswith("`")

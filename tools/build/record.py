@@ -2,9 +2,6 @@
 
 from textwrap import shorten
 
-from nbformat.reader import NotJSONError
-from nbformat.v4 import new_notebook
-
 from tools.build.execute import ExecutionCache, execute_pages
 from tools.build.notebook import (
     code_cells,
@@ -13,7 +10,7 @@ from tools.build.notebook import (
     find_line,
     output_text,
     pages_with_code,
-    read_recorded,
+    read_old_recording,
     tags,
     write_notebook,
 )
@@ -21,14 +18,6 @@ from tools.build.pages import check_pages, find_page
 from tools.project import relative
 from tools.quality.comparison import outputs_match
 from tools.quality.svg_comparison import figure_differences
-
-
-def read_old_recording(path):
-    """Return a page's recording, or an empty notebook if there is none."""
-    try:
-        return read_recorded(path.stem)
-    except (FileNotFoundError, NotJSONError):
-        return new_notebook()
 
 
 def keep_outputs(notebook, old):

@@ -3,7 +3,6 @@
 import gc
 import io
 import shutil
-import sys
 from contextlib import redirect_stdout
 
 from jupyter_book.cli.main import main as jupyter_book
@@ -30,10 +29,7 @@ def prepare_preview():
         cache.store(path, notebook)
         changed.extend(list_differences(path, notebook))
 
-    try:
-        pages = pages_with_code()
-    except PageError as error:
-        sys.exit(str(error))
+    pages = pages_with_code()
     for task in check_pages, lambda: execute_changed_pages(cache, pages, on_executed, cache.store):
         try:
             task()

@@ -55,10 +55,9 @@ def compare_figures(recorded, new):
     moves = []
     for (place, a, old), (_, b, now) in zip_longest(*elements, fillvalue=("end", {}, [])):
         for name in (a | b).keys() if a != b else ():
-            if a.get(name) != b.get(name) and name == "pixels":
-                return f"{place}: an image has different pixels", inf
             if a.get(name) != b.get(name):
-                return f"{place}: {name} {a.get(name)!r:.60} is now {b.get(name)!r:.60}", inf
+                change = f"{name} {a.get(name)!r:.60} is now {b.get(name)!r:.60}"
+                return f"{place}: {'other pixels' if name == 'pixels' else change}", inf
         moves.append((max((abs(x - y) for x, y in zip(old, now)), default=0.0), place))
     distance, place = max(moves)
     return f"{place}: moved by {distance:.2g} points" * (distance > POINT_TOLERANCE), distance

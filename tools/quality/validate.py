@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
 
 import nbformat
-from nbformat.reader import NotJSONError
 
-from tools.build.notebook import PageError, pages_with_code, read_recorded
+from tools.build.notebook import PageError, pages_with_code, read_old_recording
 from tools.build.pages import find_page
 from tools.project import BOOK, BUILD, ROOT, relative
 
@@ -54,9 +53,7 @@ def main():
         path = find_page(sys.argv[1], pages_with_code()).with_suffix(".ipynb")
     except PageError as error:
         sys.exit(str(error))
-    try:
-        read_recorded(path.stem)
-    except (FileNotFoundError, NotJSONError):
+    if not read_old_recording(path).cells:
         command = f"make notebooks page={path.stem}"
         sys.exit(f"{relative(path)} is missing or incomplete; run '{command}'")
     os.execv(sys.executable, [sys.executable, "-m", "pytest", "--nbval", relative(path)])
