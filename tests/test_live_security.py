@@ -8,11 +8,13 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import DEVNULL, Popen
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -290,6 +292,13 @@ def test_opened_browser_gets_the_token_and_other_users_do_not(reader, tmp_path):
             assert not path.is_file() or token.encode() not in path.read_bytes(), path
 
 
+def listens(url):
+    """Return whether a server accepts connections at a URL."""
+    parts = urlsplit(url)
+    with socket.socket() as client:
+        return client.connect_ex((parts.hostname, parts.port)) == 0
+
+
 def test_jupyterlab_encrypts_what_kernels_send(tmp_path):
     folders = {"JUPYTER_CONFIG_PATH": ROOT / "tools" / "jupyter", "JUPYTER_RUNTIME_DIR": tmp_path}
     variables = folders | {"JUPYTER_TOKEN": WRONG}
@@ -300,6 +309,7 @@ def test_jupyterlab_encrypts_what_kernels_send(tmp_path):
             wait_for(lambda: list(tmp_path.glob("jpserver-*.html")), process)
             (info,) = tmp_path.glob("jpserver-*.json")
             url = f"{json.loads(info.read_text())['url']}api/kernels?token={WRONG}"
+            wait_for(lambda: listens(url), process)  # which starts after these files are written
             urlopen(url, data=b"{}").close()
             (connection,) = tmp_path.glob("kernel-*.json")
             assert json.loads(connection.read_text())["curve_publickey"]
