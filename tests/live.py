@@ -95,8 +95,8 @@ class Reader:
         self.cells = self.page.locator("div.cell:has(div.cell_input)")
 
     def read_error(self, error):
-        """Remember an error, except JupyterLab's when a kernel restarts that was busy."""
-        if "Canceled future for kernel_info_request" not in error.message:
+        """Remember an error, except JupyterLab's when a kernel ends before it has replied."""
+        if not error.message.startswith("Canceled future for "):
             self.errors.append(error)
 
     def read_console(self, message):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -131,9 +132,15 @@ def test_endless_loop_can_be_interrupted(live, reader):
 @pytest.mark.parametrize("dies", [True, False], ids=["dead", "restarted"])
 def test_new_kernel_is_announced_and_empty(live, reader, dies):
     reader.open(live)
-    reader.run(1, "known = 1" + dies * "\nimport os\nos.kill(os.getpid(), 9)")
-    expect(reader.in_cell(1, NOTE)).to_contain_text("stopped" if dies else "ran in")
-    if not dies:
+    pid = reader.evaluate("known = 1\nimport os\nos.getpid()")
+    if dies:
+        reader.run(1, "while True:\n    pass")
+        expect(reader.status).to_have_text("Running cell 1 …")
+        os.kill(pid, signal.SIGKILL)
+        reader.editor(2).focus()
+        reader.page.keyboard.press("Control+Space")  # asks the dead kernel for completions
+        expect(reader.in_cell(1, NOTE)).to_contain_text("stopped")
+    else:
         reader.press("Restart the kernel")
     expect(reader.status).to_have_text(re.compile("Ready. .*The new kernel is empty"))
     assert reader.evaluate("'known' in globals()") is False

@@ -111,6 +111,14 @@ class LiveConnection(ZMQChannelsWebsocketConnection):
         self.websocket_handler.set_nodelay(True)
         return super().connect()
 
+    def create_stream(self):
+        # By default, a closed socket tries for a second to deliver what a dead kernel hasn't
+        # read. It then reaches the new kernel, which takes it for this page's new connection
+        # (both have the same identity) and ignores the real one.
+        super().create_stream()
+        for stream in self.channels.values():
+            stream.socket.linger = 0
+
     def handle_incoming_message(self, message):
         try:
             super().handle_incoming_message(message)
