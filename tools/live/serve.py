@@ -142,8 +142,10 @@ class LiveServer(ServerApp):
         pass
 
     def init_signal(self):
+        # Not by signal.signal: if a signal arrives just before the loop waits, Python runs the
+        # handler only after the wait.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self.stop(from_signal=True))
+            self.io_loop.asyncio_loop.add_signal_handler(number, self.stop)
 
     def write_browser_open_file(self):
         # Opened instead of the address because other users can see a command's arguments
