@@ -13,7 +13,9 @@ MESSAGES = {
     "LagsBehind": "remembers its last input",
     "MixesExamples": "depends on the rest of the batch",
     "DropsEmptyBatch": "wrong shape for an empty batch",
-    "StaysFloat32": "cast changes nothing",
+    "StaysFloat32": "output isn't float64",
+    "AlwaysFloat64": "output isn't float32",
+    "DividesByZero": "NaN or infinity with parameters between 1 and 2",
     "WrongInputGradient": "wrong gradient of input",
     "WrongGradientOfBlock": "wrong gradient of input",
     "WrongForNegativeGradients": "wrong gradient of input",
@@ -73,6 +75,14 @@ def define_wrong_layers(page):
     class MixesExamples(Base):
         def hybrid_forward(self, F, x, scale):
             return x * scale - F.np.sum(x)
+
+    class AlwaysFloat64(Base):
+        def forward(self, x):
+            return super().forward(x).astype("float64")
+
+    class DividesByZero(Base):
+        def hybrid_forward(self, F, x, scale):
+            return x / F.np.sqrt(1 - scale**2)
 
     class DropsEmptyBatch(Base):
         def forward(self, x):
