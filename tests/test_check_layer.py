@@ -15,7 +15,7 @@ MESSAGES = {
     "DropsEmptyBatch": "wrong shape for an empty batch",
     "StaysFloat32": "output isn't float64",
     "AlwaysFloat64": "output isn't float32",
-    "DividesByZero": "NaN or infinity with parameters between 1 and 2",
+    "RejectsNegative": "NaN or infinity for this input and parameters in",
     "WrongInputGradient": "wrong gradient of input",
     "WrongGradientOfBlock": "wrong gradient of input",
     "WrongForNegativeGradients": "wrong gradient of input",
@@ -80,9 +80,9 @@ def define_wrong_layers(page):
         def forward(self, x):
             return super().forward(x).astype("float64")
 
-    class DividesByZero(Base):
+    class RejectsNegative(Base):
         def hybrid_forward(self, F, x, scale):
-            return x / F.np.sqrt(1 - scale**2)
+            return F.np.sqrt(F.np.concatenate([x, -x], axis=-1)) * scale
 
     class DropsEmptyBatch(Base):
         def forward(self, x):
