@@ -161,11 +161,11 @@ def test_interrupt_leaves_no_files_and_no_kernels(checkout):
     kernels = psutil.Process(process.pid).children(recursive=True)
     assert kernels
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.startswith("Interrupted."), errors
     assert checkout.is_unchanged()
-    assert not psutil.wait_procs(kernels, timeout=10)[1]
+    assert not psutil.wait_procs(kernels, timeout=60)[1]
 
 
 def test_concurrent_builds_take_turns(checkout):

@@ -109,17 +109,24 @@ def test_untrusted_package_is_rejected(machine):
 def test_second_install_waits_and_repairs(machine, end):
     machine.pin()
     assert machine.install() == ""
-    python, started = machine.venv / "bin" / "python", machine.folder / "started"
+    python = machine.venv / "bin" / "python"
+    started, finish = machine.folder / "started", machine.folder / "finish"
     module = machine.venv / "lib" / "python3.11" / "site-packages" / "thing.py"
-    breaking = f'rm "{module}"; ln -sf missing "{python}"; touch {started}; sleep 1; exit {end:d}'
+    breaking = f"""rm "{module}"; ln -sf missing "{python}"; touch {started}
+until [ -e {finish} ]; do sleep 0.1; done; exit {end:d}"""
     machine.add_program("uv", f"{UV}; [ $1 != pip ] || {{ {breaking}; }}")
     wait_for(started.exists, first := machine.start())
     if end > 1:
         os.killpg(first.pid, end)
         assert re.match("make: interrupted.*\n$", first.communicate()[1]) or end == signal.SIGKILL
     machine.add_program("uv", UV)
-    output, errors = machine.start().communicate(timeout=60)
-    assert errors == "" and ("Waiting" in output) == (end < 2)
+    second = machine.start()
+    output = second.stdout.readline()
+    assert ("Waiting" in output) == (end < 2)
+    finish.touch()
+    rest, errors = second.communicate(timeout=60)
+    output += rest
+    assert errors == ""
     assert ("Installing" in output) == module.exists() == python.exists() == (end > 0)
     assert "relocatable = true" in (machine.venv / "pyvenv.cfg").read_text()
     assert (machine.venv / "etc" / "ipython" / "ipython_kernel_config.py").exists()

@@ -197,13 +197,13 @@ def test_busy_kernel_is_found_again(live, reader):
     reader.run(1, "while True:\n    pass")
     expect(reader.status).to_have_text("Running cell 1 …")
     reader.page.reload()
-    expect(reader.status).to_contain_text("Busy with a cell from before", timeout=3_000)
+    expect(reader.status).to_contain_text("Busy with a cell from before")
     reader.press("Run cell 2")
     reader.press("Interrupt the running cell")
     expect(reader.in_cell(2, NOTE)).to_contain_text("NameError")  # because cell 1 didn't run
     reader.run(1, "while True:\n    pass")
     reader.page.reload()
-    expect(reader.status).to_contain_text("Busy with a cell from before", timeout=3_000)
+    expect(reader.status).to_contain_text("Busy with a cell from before")
     reader.press("Restart the kernel")
     expect(reader.status).to_contain_text("The new kernel is empty")
     assert reader.evaluate("6 * 7") == 42
@@ -374,7 +374,7 @@ def test_killed_tests_leave_nothing_behind(checkout, tmp_path_factory):
         processes = [shell, *shell.children(recursive=True)]
         assert any("ipykernel_launcher" in process.cmdline() for process in processes)
         tests.kill()
-    assert not psutil.wait_procs(processes, timeout=20)[1]
+    assert not psutil.wait_procs(processes, timeout=60)[1]
     assert not list(temporary.glob("live-*"))
 
 
