@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ from tools.build.notebook import load_definitions, pages_with_code
 from tools.build.pages import HEADER
 from tools.chromium import CHROMIUM_MISSING, find_chromium, open_chromium
 from tools.project import ROOT
+
+# A shell's background job ignores Ctrl-C, and so would whatever the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The notebook that takes the place of its page while tools/quality/mutants.py tests it
 MUTANT = nbformat.read(os.environ["MUTANT"], as_version=4) if "MUTANT" in os.environ else None

@@ -194,14 +194,15 @@ def test_kernel_is_the_books_and_leaves_nothing_when_the_server_stops(live, read
 
 def test_busy_kernel_is_found_again(live, reader):
     reader.open(live)
-    reader.run(1, "while True:\n    pass")
-    expect(reader.status).to_have_text("Running cell 1 …")
+    reader.run(1, "print('started')\nwhile True:\n    pass")
+    expect(reader.output(1)).to_contain_text("started")
     reader.page.reload()
     expect(reader.status).to_contain_text("Busy with a cell from before")
     reader.press("Run cell 2")
     reader.press("Interrupt the running cell")
     expect(reader.in_cell(2, NOTE)).to_contain_text("NameError")  # because cell 1 didn't run
-    reader.run(1, "while True:\n    pass")
+    reader.run(1, "print('started')\nwhile True:\n    pass")
+    expect(reader.output(1)).to_contain_text("started")
     reader.page.reload()
     expect(reader.status).to_contain_text("Busy with a cell from before")
     reader.press("Restart the kernel")
